@@ -195,6 +195,9 @@ pub trait Log: Send + Sync + 'static {
         now: Timestamp,
     ) -> BoxFuture<'static, Result<(), StoreError>>;
 
+    /// Removes every record of the room up to and including `up_to`; readers below it get a gap. Idempotent.
+    fn trim(&self, room: &RoomKey, up_to: u64) -> BoxFuture<'static, Result<(), StoreError>>;
+
     /// Sets who is told of commits; called once, before the first append.
     fn observe(&self, observer: Arc<dyn CommitObserver>);
 
