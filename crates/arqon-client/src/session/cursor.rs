@@ -1,0 +1,209 @@
+//! Where a plain subscription stands: per room, the last position that the application was given.
+//!
+//! Invariant: within one history of one room only rising offsets are admitted; so a delivery that comes again after a
+//! reconnect is dropped, and what is asked for on reconnect begins right after what was admitted.
+
+use arqon_core::{Position, RoomName};
+use std::collections::BTreeMap;
+
+/// Where a subscription begins, or begins again.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Start {
+    /// With what is published from now on.
+    #[default]
+    Latest,
+    /// With the first record kept.
+    Earliest,
+    /// After these positions of the pattern's one room: at most one durable and one memory position.
+    After(Vec<Position>),
+    /// After these positions, by room; rooms not named begin with their first record kept.
+    Rooms(BTreeMap<RoomName, Vec<Position>>),
+}
+
+/// One durable and one memory position of a room.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Place {
+    durable: Option<Position>,
+    memory: Option<Position>,
+}
+
+impl Place {
+    fn lane(&mut self, position: Position) -> &mut Option<Position> {
+        if position.epoch.is_memory() { &mut self.memory } else { &mut self.durable }
+    }
+
+    fn list(&self) -> Vec<Position> {
+        self.durable.into_iter().chain(self.memory).collect()
+    }
+}
+
+/// The map of one subscription.
+#[derive(Debug)]
+pub struct Cursor {
+    start: Start,
+    /// Whether a server has answered the subscription, so that `Latest` is a known place by now.
+    begun: bool,
+    rooms: BTreeMap<RoomName, Place>,
+}
+
+impl Cursor {
+    /// A subscription that begins at `start`. `only_room` is the one room of its pattern, if there is one.
+    pub fn new(start: Start, only_room: Option<RoomName>) -> Self {
+        let mut rooms: BTreeMap<RoomName, Place> = BTreeMap::new();
+        let given: Vec<(RoomName, Vec<Position>)> = match (&start, only_room) {
+            (Start::Rooms(map), _) => map.iter().map(|(room, list)| (room.clone(), list.clone())).collect(),
+            (Start::After(list), Some(room)) => vec![(room, list.clone())],
+            _ => Vec::new(),
+        };
+        for (room, list) in given {
+            let place = rooms.entry(room).or_default();
+            list.into_iter().for_each(|position| *place.lane(position) = Some(position));
+        }
+        Cursor { start, begun: false, rooms }
+    }
+
+    /// A server has accepted the subscription and said where each room stood then.
+    pub fn accepted(&mut self, heads: impl IntoIterator<Item = (RoomName, Position)>) {
+        let first = !std::mem::replace(&mut self.begun, true);
+        // Where it began elsewhere than at the latest, the heads are places that were not reached yet.
+        if !first || self.start != Start::Latest {
+            return;
+        }
+        for (room, head) in heads {
+            // A delivery may have come before the answer, and stands beyond the head.
+            let lane = self.rooms.entry(room).or_default().lane(head);
+            lane.get_or_insert(head);
+        }
+    }
+
+    /// Whether this record is new to the application; if so it counts as handed out from now on.
+    pub fn admit(&mut self, room: &RoomName, position: Position) -> bool {
+        if !self.rooms.contains_key(room) {
+            self.rooms.insert(room.clone(), Place::default());
+        }
+        let Some(place) = self.rooms.get_mut(room) else { return true };
+        let lane = place.lane(position);
+        if lane.is_some_and(|last| last.epoch == position.epoch && last.offset >= position.offset) {
+            return false;
+        }
+        *lane = Some(position);
+        true
+    }
+
+    /// Whether this gap is new; if so, delivery goes on after `to`.
+    pub fn admit_gap(&mut self, room: &RoomName, to: Position) -> bool {
+        let lane = self.rooms.entry(room.clone()).or_default().lane(to);
+        if lane.is_some_and(|last| last.epoch == to.epoch && last.offset > to.offset) {
+            return false;
+        }
+        *lane = Some(to);
+        true
+    }
+
+    /// Where to begin on the next connection.
+    pub fn resume(&self) -> Start {
+        if !self.begun && self.rooms.is_empty() {
+            return self.start.clone();
+        }
+        if self.start == Start::Earliest && self.rooms.is_empty() {
+            return Start::Earliest;
+        }
+        Start::Rooms(
+            self.rooms
+                .iter()
+                .map(|(room, place)| (room.clone(), place.list()))
+                .filter(|(_, list)| !list.is_empty())
+                .collect(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arqon_core::record::Epoch;
+
+    fn room(name: &str) -> RoomName {
+        RoomName::parse(name).unwrap()
+    }
+    fn at(epoch: u64, offset: u64) -> Position {
+        Position::new(Epoch::durable(epoch), offset)
+    }
+    fn memory(offset: u64) -> Position {
+        Position::new(Epoch::memory(9), offset)
+    }
+    fn rooms(list: &[(&str, &[Position])]) -> Start {
+        Start::Rooms(list.iter().map(|(name, positions)| (room(name), positions.to_vec())).collect())
+    }
+
+    #[test]
+    fn before_any_answer_it_begins_where_it_was_told() {
+        for start in [Start::Latest, Start::Earliest] {
+            assert_eq!(Cursor::new(start.clone(), None).resume(), start);
+        }
+        let one = Cursor::new(Start::After(vec![at(1, 4)]), Some(room("repo")));
+        assert_eq!(one.resume(), rooms(&[("repo", &[at(1, 4)])]));
+    }
+
+    #[test]
+    fn latest_becomes_a_place_once_a_server_has_answered() {
+        let mut cursor = Cursor::new(Start::Latest, None);
+        cursor.accepted([(room("a"), at(1, 10)), (room("b"), at(3, 0))]);
+        assert_eq!(cursor.resume(), rooms(&[("a", &[at(1, 10)]), ("b", &[at(3, 0)])]));
+        assert!(cursor.admit(&room("a"), at(1, 11)));
+        assert!(cursor.admit(&room("new"), at(5, 1)));
+        let known: [(&str, &[Position]); 3] = [("a", &[at(1, 11)]), ("b", &[at(3, 0)]), ("new", &[at(5, 1)])];
+        assert_eq!(cursor.resume(), rooms(&known));
+        // The next connection's heads are not what was handed out.
+        cursor.accepted([(room("b"), at(3, 99))]);
+        assert_eq!(cursor.resume(), rooms(&known));
+    }
+
+    #[test]
+    fn latest_without_a_room_yet_asks_for_all_that_rooms_to_come_have() {
+        let mut cursor = Cursor::new(Start::Latest, None);
+        cursor.accepted([]);
+        assert_eq!(cursor.resume(), rooms(&[]));
+    }
+
+    #[test]
+    fn a_delivery_that_overtook_the_answer_is_not_forgotten() {
+        let mut cursor = Cursor::new(Start::Latest, None);
+        assert!(cursor.admit(&room("a"), at(1, 11)));
+        cursor.accepted([(room("a"), at(1, 10))]);
+        assert_eq!(cursor.resume(), rooms(&[("a", &[at(1, 11)])]));
+    }
+
+    #[test]
+    fn earliest_ignores_heads_and_resumes_after_what_came() {
+        let mut cursor = Cursor::new(Start::Earliest, None);
+        cursor.accepted([(room("a"), at(1, 10))]);
+        assert_eq!(cursor.resume(), Start::Earliest);
+        assert!(cursor.admit(&room("a"), at(1, 1)));
+        assert_eq!(cursor.resume(), rooms(&[("a", &[at(1, 1)])]));
+    }
+
+    #[test]
+    fn what_came_before_is_dropped_and_lanes_do_not_mix() {
+        let mut cursor = Cursor::new(Start::Earliest, None);
+        assert!(cursor.admit(&room("a"), at(1, 5)));
+        assert!(!cursor.admit(&room("a"), at(1, 5)));
+        assert!(!cursor.admit(&room("a"), at(1, 4)));
+        assert!(cursor.admit(&room("a"), memory(2)));
+        assert!(!cursor.admit(&room("a"), memory(1)));
+        assert!(cursor.admit(&room("a"), at(2, 1)), "another history begins anew");
+        assert_eq!(cursor.resume(), rooms(&[("a", &[at(2, 1), memory(2)])]));
+    }
+
+    #[test]
+    fn a_gap_moves_the_place_and_is_said_once() {
+        let mut cursor = Cursor::new(Start::Earliest, None);
+        assert!(cursor.admit(&room("a"), at(1, 5)));
+        assert!(cursor.admit_gap(&room("a"), at(1, 9)));
+        assert!(!cursor.admit(&room("a"), at(1, 9)));
+        assert!(cursor.admit(&room("a"), at(1, 10)));
+        assert!(!cursor.admit_gap(&room("a"), at(1, 9)));
+        assert!(cursor.admit_gap(&room("a"), at(7, 0)), "an epoch change names the new history");
+        assert!(cursor.admit(&room("a"), at(7, 1)));
+    }
+}

@@ -1,0 +1,251 @@
+//! What a durable subscription has handed out, and what of it was acknowledged: the other half of "at least once".
+//!
+//! Invariant: a record is not handed out again while the application holds it, nor after the application acknowledged
+//! it; an acknowledgement is repeated until the server has answered it.
+
+use super::ranges::Ranges;
+use arqon_core::record::Epoch;
+use arqon_core::{Position, RoomName};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Most positions in one acknowledge command: keeps the command far below the size limit of a message.
+const BATCH_MAX: usize = 1_000;
+
+/// What to do with a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// New, or given back before: hand it out.
+    HandOut,
+    /// The application holds it already: drop it.
+    Held,
+    /// The application has acknowledged it and the server has not remembered: drop it; it is acknowledged again.
+    Acknowledged,
+}
+
+/// One acknowledge command, to be sent and later answered under its number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcknowledgeBatch {
+    /// Names the batch to [`Ledger::answered`].
+    pub number: u64,
+    /// The room of all positions.
+    pub room: RoomName,
+    /// The positions acknowledged, or the one up to which everything is.
+    pub positions: Vec<Position>,
+    /// Whether everything up to the last of `positions` is meant.
+    pub up_to: bool,
+}
+
+#[derive(Debug, Default)]
+struct History {
+    held: BTreeSet<u64>,
+    acknowledged: Ranges,
+}
+
+/// The ledger of one durable subscription.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    histories: HashMap<RoomName, BTreeMap<Epoch, History>>,
+    /// Acknowledged and not sent yet.
+    singles: BTreeMap<RoomName, Vec<Position>>,
+    floors: BTreeMap<RoomName, Position>,
+    /// Sent and not answered yet.
+    in_flight: Vec<AcknowledgeBatch>,
+    next: u64,
+}
+
+impl Ledger {
+    fn history(&mut self, room: &RoomName, epoch: Epoch) -> &mut History {
+        if !self.histories.contains_key(room) {
+            self.histories.insert(room.clone(), BTreeMap::new());
+        }
+        let epochs = self.histories.get_mut(room).expect("inserted above");
+        epochs.entry(epoch).or_default()
+    }
+
+    /// Decides about a delivery. What is handed out counts as held until it is acknowledged or released.
+    pub fn admit(&mut self, room: &RoomName, position: Position) -> Admission {
+        let history = self.history(room, position.epoch);
+        if history.acknowledged.contains(position.offset) {
+            self.queue(room, position);
+            return Admission::Acknowledged;
+        }
+        if history.held.insert(position.offset) { Admission::HandOut } else { Admission::Held }
+    }
+
+    fn queue(&mut self, room: &RoomName, position: Position) {
+        match self.singles.get_mut(room) {
+            Some(list) => list.push(position),
+            None => {
+                self.singles.insert(room.clone(), vec![position]);
+            }
+        }
+    }
+
+    /// The application is done with one record. `false` if it was not held (acknowledged or released before).
+    pub fn acknowledge(&mut self, room: &RoomName, position: Position) -> bool {
+        let history = self.history(room, position.epoch);
+        if !history.held.remove(&position.offset) {
+            return false;
+        }
+        history.acknowledged.insert(position.offset, position.offset);
+        self.queue(room, position);
+        true
+    }
+
+    /// The application is done with everything of this room up to and including this record.
+    pub fn acknowledge_up_to(&mut self, room: &RoomName, position: Position) {
+        let history = self.history(room, position.epoch);
+        history.held = history.held.split_off(&position.offset.saturating_add(1));
+        history.acknowledged.insert(0, position.offset);
+        let floor = self.floors.entry(room.clone()).or_insert(position);
+        if floor.epoch != position.epoch || floor.offset < position.offset {
+            *floor = position;
+        }
+    }
+
+    /// The application gave a record back (rejected it, or let go of it): the next delivery of it is handed out.
+    /// `false` if it was not held.
+    pub fn release(&mut self, room: &RoomName, position: Position) -> bool {
+        self.history(room, position.epoch).held.remove(&position.offset)
+    }
+
+    /// Whether something waits to be sent.
+    pub fn has_acknowledgements(&self) -> bool {
+        !self.singles.is_empty() || !self.floors.is_empty()
+    }
+
+    /// Whether every acknowledgement has been sent and answered.
+    pub fn is_settled(&self) -> bool {
+        self.in_flight.is_empty() && !self.has_acknowledgements()
+    }
+
+    /// The next acknowledge command to send on the present connection.
+    pub fn take(&mut self) -> Option<AcknowledgeBatch> {
+        let (room, positions, up_to) = match self.floors.pop_first() {
+            Some((room, position)) => (room, vec![position], true),
+            None => {
+                let mut entry = self.singles.first_entry()?;
+                let rest = entry.get().len().min(BATCH_MAX);
+                let rest = entry.get_mut().split_off(rest);
+                let room = entry.key().clone();
+                let positions = if rest.is_empty() { entry.remove() } else { entry.insert(rest) };
+                (room, positions, false)
+            }
+        };
+        self.next += 1;
+        let batch = AcknowledgeBatch { number: self.next, room, positions, up_to };
+        self.in_flight.push(batch.clone());
+        Some(batch)
+    }
+
+    /// The server has answered a batch, whatever it said: it is not sent again.
+    pub fn answered(&mut self, number: u64) {
+        self.in_flight.retain(|batch| batch.number != number);
+    }
+
+    /// The connection is gone: what was not answered waits again.
+    pub fn lost(&mut self) {
+        for batch in std::mem::take(&mut self.in_flight) {
+            match batch.up_to {
+                true => {
+                    let position = batch.positions[0];
+                    let floor = self.floors.entry(batch.room).or_insert(position);
+                    if floor.epoch == position.epoch && floor.offset < position.offset {
+                        *floor = position;
+                    }
+                }
+                false => self.singles.entry(batch.room).or_default().extend(batch.positions),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room() -> RoomName {
+        RoomName::parse("repo").unwrap()
+    }
+    fn at(offset: u64) -> Position {
+        Position::new(Epoch::durable(1), offset)
+    }
+    fn sent(ledger: &mut Ledger) -> Vec<u64> {
+        let mut offsets = Vec::new();
+        while let Some(batch) = ledger.take() {
+            offsets.extend(batch.positions.iter().map(|p| p.offset));
+        }
+        offsets
+    }
+
+    #[test]
+    fn held_records_are_not_handed_out_twice() {
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.admit(&room(), at(1)), Admission::HandOut);
+        ledger.lost();
+        assert_eq!(ledger.admit(&room(), at(1)), Admission::Held);
+        assert!(ledger.release(&room(), at(1)));
+        assert_eq!(ledger.admit(&room(), at(1)), Admission::HandOut);
+        assert!(ledger.is_settled());
+    }
+
+    #[test]
+    fn an_old_record_that_comes_late_is_still_handed_out() {
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.admit(&room(), at(10)), Admission::HandOut);
+        assert!(ledger.acknowledge(&room(), at(10)));
+        assert_eq!(ledger.admit(&room(), at(5)), Admission::HandOut);
+    }
+
+    #[test]
+    fn what_the_server_forgot_is_acknowledged_again_and_not_handed_out() {
+        let mut ledger = Ledger::default();
+        ledger.admit(&room(), at(1));
+        assert!(ledger.acknowledge(&room(), at(1)));
+        assert!(!ledger.acknowledge(&room(), at(1)), "the second acknowledgement says nothing new");
+        let batch = ledger.take().unwrap();
+        ledger.answered(batch.number);
+        assert!(ledger.is_settled());
+        assert_eq!(ledger.admit(&room(), at(1)), Admission::Acknowledged);
+        assert_eq!(sent(&mut ledger), [1]);
+    }
+
+    #[test]
+    fn an_unanswered_acknowledgement_is_sent_again_on_the_next_connection() {
+        let mut ledger = Ledger::default();
+        for offset in 1..=3 {
+            ledger.admit(&room(), at(offset));
+            ledger.acknowledge(&room(), at(offset));
+        }
+        assert_eq!(sent(&mut ledger), [1, 2, 3]);
+        assert!(!ledger.is_settled() && !ledger.has_acknowledgements());
+        ledger.lost();
+        assert_eq!(sent(&mut ledger), [1, 2, 3]);
+    }
+
+    #[test]
+    fn up_to_settles_everything_below() {
+        let mut ledger = Ledger::default();
+        for offset in 1..=4 {
+            ledger.admit(&room(), at(offset));
+        }
+        ledger.acknowledge_up_to(&room(), at(3));
+        assert!(!ledger.release(&room(), at(2)));
+        let batch = ledger.take().unwrap();
+        assert!(batch.up_to && batch.positions == [at(3)]);
+        ledger.lost();
+        assert_eq!(ledger.take().unwrap().positions, [at(3)]);
+        assert_eq!(ledger.admit(&room(), at(4)), Admission::Held);
+    }
+
+    #[test]
+    fn long_lists_are_cut_into_commands() {
+        let mut ledger = Ledger::default();
+        for offset in 1..=2_500 {
+            ledger.admit(&room(), at(offset));
+            ledger.acknowledge(&room(), at(offset));
+        }
+        let sizes: Vec<usize> = std::iter::from_fn(|| ledger.take()).map(|b| b.positions.len()).collect();
+        assert_eq!(sizes, [1_000, 1_000, 500]);
+    }
+}
