@@ -63,7 +63,10 @@ fn segment(field: &str, text: &str) -> Result<Arc<str>> {
         return Ok(text.into());
     }
     let shown: String = text.chars().take(SEGMENT_MAX).collect();
-    Err(Error::invalid(field, format!("`{shown}` is not a name: expected 1–64 letters, digits, `.`, `_` or `-`")))
+    Err(Error::invalid(
+        field,
+        format!("`{shown}` is not a name: expected 1–64 letters, digits, `.`, `_` or `-`"),
+    ))
 }
 
 impl Tenant {
@@ -142,7 +145,10 @@ impl ChannelName {
 }
 
 fn too_many(field: &str) -> Error {
-    Error::invalid(field, format!("expected at most {SEGMENTS_MAX} segments joined by `:`, the room included"))
+    Error::invalid(
+        field,
+        format!("expected at most {SEGMENTS_MAX} segments joined by `:`, the room included"),
+    )
 }
 
 /// A room of a tenant: the key of one log.
@@ -181,7 +187,12 @@ impl Address {
     pub fn parse(text: &str) -> Result<Self> {
         let Some((room, channel)) = text.split_once(':') else {
             let shown: String = text.chars().take(SEGMENT_MAX).collect();
-            return Err(Error::invalid("address", format!("`{shown}` has no channel: expected `room:channel`, `@agent`, `@skill/NAME` or `@all`")));
+            return Err(Error::invalid(
+                "address",
+                format!(
+                    "`{shown}` has no channel: expected `room:channel`, `@agent`, `@skill/NAME` or `@all`"
+                ),
+            ));
         };
         if room.starts_with('@') {
             return Err(Error::invalid("address", "an inbox has no channels: expected `@agent`"));
@@ -197,7 +208,11 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.room.is_inbox() { write!(f, "{}", self.room) } else { write!(f, "{}:{}", self.room, self.channel) }
+        if self.room.is_inbox() {
+            write!(f, "{}", self.room)
+        } else {
+            write!(f, "{}:{}", self.room, self.channel)
+        }
     }
 }
 
@@ -253,7 +268,9 @@ mod tests {
     #[test]
     fn bad_addresses_name_what_was_expected() {
         let long = "x".repeat(65);
-        for text in ["", "repo", ":", "a:", ":b", "a b:c", "a:b:c:d:e:f:g:h:i", "@", "@skill/", "@a:b", long.as_str()] {
+        for text in
+            ["", "repo", ":", "a:", ":b", "a b:c", "a:b:c:d:e:f:g:h:i", "@", "@skill/", "@a:b", long.as_str()]
+        {
             let error = Target::parse(text).unwrap_err();
             assert!(error.message().contains("expected"), "{text}: {error}");
         }

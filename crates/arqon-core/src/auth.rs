@@ -78,21 +78,18 @@ impl Ctx {
     /// Refuses to publish where the caller may not.
     pub fn require_publish(&self, target: &Target) -> Result<()> {
         self.require(Permission::ChannelAccess)?;
-        let allowed = |pattern: &Pattern| match &self.principal.publish {
-            Some(patterns) => patterns.iter().any(|p| p.covers(pattern)),
+        let allowed = |address: &Address| match &self.principal.publish {
+            Some(patterns) => patterns.iter().any(|p| p.matches(&address.room, &address.channel)),
             None => true,
         };
         let ok = match target {
             Target::Channel(address) if address.room.is_system() => {
                 return Err(refused(format!("only Arqon writes to the system room `{}`", address.room)));
             }
-            Target::Channel(address) => allowed(&Pattern::exact(address)),
+            Target::Channel(address) => allowed(address),
             // Answering is part of having been asked: the address cannot be guessed.
-            Target::Inbox(agent) => {
-                agent.as_str().starts_with("reply.") || allowed(&Pattern::exact(&Address::inbox(agent)))
-            }
-            Target::Skill(_) => self.principal.publish.is_none() || self.may_everywhere(&self.principal.publish),
-            Target::Everyone => self.principal.publish.is_none() || self.may_everywhere(&self.principal.publish),
+            Target::Inbox(agent) => agent.as_str().starts_with("reply.") || allowed(&Address::inbox(agent)),
+            Target::Skill(_) | Target::Everyone => self.may_publish_anywhere(),
         };
         if ok { Ok(()) } else { Err(no_address("publish to", &target.to_string(), &self.principal.publish)) }
     }
@@ -101,7 +98,8 @@ impl Ctx {
     pub fn require_subscribe(&self, pattern: &Pattern) -> Result<()> {
         self.require(Permission::ChannelAccess)?;
         if let Some(owner) = pattern.as_str().strip_prefix('@') {
-            let own = owner.starts_with("reply.") || *owner == *self.sender || *owner == *self.principal.subject;
+            let own =
+                owner.starts_with("reply.") || *owner == *self.sender || *owner == *self.principal.subject;
             if own || self.principal.role >= Role::Admin {
                 return Ok(());
             }
@@ -114,8 +112,9 @@ impl Ctx {
         if ok { Ok(()) } else { Err(no_address("read", pattern.as_str(), &self.principal.subscribe)) }
     }
 
-    fn may_everywhere(&self, patterns: &Option<std::sync::Arc<[Pattern]>>) -> bool {
-        patterns.as_ref().is_some_and(|list| list.iter().any(|p| p.as_str() == "*"))
+    fn may_publish_anywhere(&self) -> bool {
+        let Some(patterns) = &self.principal.publish else { return true };
+        patterns.iter().any(|p| p.as_str() == "*")
     }
 }
 

@@ -1,1 +1,217 @@
-//! In progress.
+//! The façade of the core: publish, subscribe, request, and the dispatcher of every named operation.
+//!
+//! The way of one message: [`Bus::publish`] checks and addresses it (`publish`), the log makes it durable and tells
+//! the room of the commit (`room`), the room hands a shared record to each subscription that matches
+//! (`subscription`), and the connection takes what waits (`connection`). No step goes back to an earlier one.
+
+mod acknowledge;
+mod agents;
+mod browse;
+mod connection;
+mod consumer;
+mod consumers;
+mod dead_letters;
+mod lane;
+mod metrics;
+mod policies;
+mod publish;
+mod request;
+mod room;
+mod rooms;
+mod subscribe;
+mod subscription;
+mod upkeep;
+
+pub use connection::{ConnectInfo, Connection, Item, Outgoing};
+pub use consumer::ConsumerSettings;
+pub(crate) use dead_letters::DeadLetter;
+pub use metrics::{Metric, MetricKind};
+pub use publish::{Publish, Publishing, Receipt};
+pub use subscribe::{From, Subscribe, SubscribeOptions, Subscribed};
+
+use crate::env::Env;
+use crate::ids::IdMaker;
+use crate::limits::{Limits, RateLimiter};
+use crate::operations;
+use crate::policy::{Policies, Policy};
+use crate::port::{CommitObserver, Log, Records, TokenIssuer};
+use crate::value::{Args, Value};
+use crate::{Code, Ctx, Error, Record, Result};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+/// What a bus is made of.
+pub struct Parts {
+    /// Time, randomness, tasks.
+    pub env: Env,
+    /// Where durable messages live.
+    pub log: Arc<dyn Log>,
+    /// Where durable subscriptions, dead letters and policies live.
+    pub records: Arc<dyn Records>,
+    /// Who makes tokens.
+    pub tokens: Arc<dyn TokenIssuer>,
+    /// Bounds and rules.
+    pub settings: Settings,
+}
+
+/// What config says.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Shown by `status`.
+    pub version: &'static str,
+    /// Bounds.
+    pub limits: Limits,
+    /// Delivery policies of every tenant; those set by command come before them.
+    pub policies: Vec<Policy>,
+}
+
+/// The bus. Cheap to clone; all clones are one bus.
+#[derive(Clone)]
+pub struct Bus {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    env: Env,
+    log: Arc<dyn Log>,
+    records: Arc<dyn Records>,
+    tokens: Arc<dyn TokenIssuer>,
+    settings: Settings,
+    started: Duration,
+    ids: IdMaker,
+    rates: RateLimiter,
+    rooms: rooms::Rooms,
+    consumers: consumers::Consumers,
+    connections: connection::Connections,
+    agents: agents::Agents,
+    replies: request::Replies,
+    policies: policies::PolicyBook,
+    counters: metrics::Counters,
+    draining: AtomicBool,
+}
+
+/// Locks without caring for poison: every holder leaves the state whole, since none can panic half-way.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Observer(Weak<Shared>);
+
+impl CommitObserver for Observer {
+    fn committed(&self, records: &[Arc<Record>]) {
+        let Some(shared) = self.0.upgrade() else { return };
+        for run in records.chunk_by(|a, b| a.room == b.room) {
+            if let Some(room) = shared.rooms.find(&run[0].room) {
+                room.committed(run);
+            }
+        }
+    }
+}
+
+impl Bus {
+    /// Builds the bus, reads what it must remember, and starts its upkeep.
+    pub async fn start(parts: Parts) -> Result<Bus> {
+        let Parts { env, log, records, tokens, settings } = parts;
+        let ids = IdMaker::new(env.clock.clone(), &*env.random);
+        let shared = Arc::new(Shared {
+            started: env.clock.monotonic(),
+            ids,
+            rates: RateLimiter::default(),
+            rooms: rooms::Rooms::default(),
+            consumers: consumers::Consumers::default(),
+            connections: connection::Connections::default(),
+            agents: agents::Agents::default(),
+            replies: request::Replies::default(),
+            policies: policies::PolicyBook::new(Policies::new(settings.policies.clone())),
+            counters: metrics::Counters::default(),
+            draining: AtomicBool::new(false),
+            env,
+            log,
+            records,
+            tokens,
+            settings,
+        });
+        shared.log.observe(Arc::new(Observer(Arc::downgrade(&shared))));
+        let bus = Bus { shared };
+        bus.load_policies().await?;
+        upkeep::start(&bus);
+        Ok(bus)
+    }
+
+    /// The one dispatcher of named operations: finds it in the table, checks right and rate, runs it.
+    pub async fn call(
+        &self,
+        ctx: &Ctx,
+        connection: Option<&Connection>,
+        name: &str,
+        args: Args,
+    ) -> Result<Value> {
+        let operation = operations::find(name).ok_or_else(|| operations::unknown(name))?;
+        ctx.check_fresh(self.shared.env.clock.now())?;
+        ctx.require(operation.permission)?;
+        let now = self.shared.env.clock.monotonic();
+        let minute = Duration::from_secs(60);
+        let who = &ctx.principal.subject;
+        self.shared.rates.check(who, operation.name, (1, operation.per_minute), (minute, now))?;
+        let call = operations::Call {
+            bus: self.clone(),
+            ctx: ctx.clone(),
+            connection: connection.cloned(),
+            args,
+            operation,
+        };
+        (operation.run)(call).await
+    }
+
+    /// Whether work would be taken now; if not, what is away.
+    pub fn readiness(&self) -> Result<()> {
+        self.shared.refuse_when_draining()?;
+        Ok(self.shared.log.health()?)
+    }
+
+    /// The world of this bus.
+    pub fn env(&self) -> &Env {
+        &self.shared.env
+    }
+
+    /// The bounds of this bus.
+    pub fn limits(&self) -> &Limits {
+        &self.shared.settings.limits
+    }
+
+    /// The maker of ids.
+    pub fn ids(&self) -> &IdMaker {
+        &self.shared.ids
+    }
+
+    /// The maker of tokens.
+    pub fn tokens(&self) -> &Arc<dyn TokenIssuer> {
+        &self.shared.tokens
+    }
+
+    /// Refuses new work from now on and writes what is not written yet.
+    pub async fn drain(&self) -> Result<()> {
+        self.shared.draining.store(true, Ordering::SeqCst);
+        self.shared.persist_consumers(crate::port::Durability::Synced).await
+    }
+
+    /// Closes the stores; call [`Bus::drain`] first.
+    pub async fn close(&self) -> Result<()> {
+        self.shared.draining.store(true, Ordering::SeqCst);
+        self.shared.connections.close_all();
+        self.shared.log.close().await?;
+        self.shared.records.close().await?;
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn refuse_when_draining(&self) -> Result<()> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(Error::new(Code::ShuttingDown, "this server is stopping")
+                .with_hint("connect again; what was confirmed is kept"));
+        }
+        Ok(())
+    }
+}

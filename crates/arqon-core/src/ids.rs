@@ -135,7 +135,15 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_with_the_field_named() {
-        for text in ["", "arq_", "arq_invalid", "x", "arq_1_2_zzzzzz", "arq_1_2_abcdef_3", "arq_81ARZ3NDEKTSV4RRFFQ69G5FAV"] {
+        for text in [
+            "",
+            "arq_",
+            "arq_invalid",
+            "x",
+            "arq_1_2_zzzzzz",
+            "arq_1_2_abcdef_3",
+            "arq_81ARZ3NDEKTSV4RRFFQ69G5FAV",
+        ] {
             assert_eq!(MessageId::parse(text).unwrap_err().field(), Some("id"), "{text}");
         }
     }

@@ -23,7 +23,7 @@ mod time;
 pub mod value;
 
 pub use address::{Address, AgentId, ChannelName, RoomKey, RoomName, Target, Tenant};
-
+pub use bus::Bus;
 pub use ctx::{Ctx, Principal, Role};
 pub use error::{Code, Error, Outcome, Result};
 pub use ids::MessageId;

@@ -83,7 +83,8 @@ impl RateLimiter {
         }
         if entry.count + n > limit {
             let wait = window.saturating_sub(now.saturating_sub(entry.began));
-            let per = if window.as_secs() == 1 { "second".to_owned() } else { format!("{} s", window.as_secs()) };
+            let per =
+                if window.as_secs() == 1 { "second".to_owned() } else { format!("{} s", window.as_secs()) };
             return Err(Error::new(Code::RateLimited, format!("more than {limit} of `{what}` per {per}"))
                 .with_retry_after(wait));
         }

@@ -1,6 +1,6 @@
 //! Patterns for subscribing and for rights: `*` is exactly one segment, a trailing `**` one or more, `*` alone everything.
 
-use crate::address::{is_segment, SEGMENTS_MAX};
+use crate::address::{SEGMENTS_MAX, is_segment};
 use crate::{Address, ChannelName, Error, Result, RoomName};
 use std::fmt;
 use std::sync::Arc;
@@ -41,7 +41,9 @@ impl Pattern {
                 "**" if i + 1 == count => Part::Rest,
                 "**" => return Err(bad("`**` may stand only as the last segment")),
                 name if is_segment(name) => Part::Exact(name.into()),
-                _ => return Err(bad("expected segments of letters, digits, `. _ -`, or `*`, or a last `**`")),
+                _ => {
+                    return Err(bad("expected segments of letters, digits, `. _ -`, or `*`, or a last `**`"));
+                }
             });
         }
         if count > SEGMENTS_MAX {
@@ -185,8 +187,10 @@ mod tests {
 
     #[test]
     fn covering_is_a_subset_relation() {
-        let yes = [("*", "a:b"), ("*", "*"), ("a:**", "a:*"), ("a:**", "a:b:**"), ("a:*", "a:b"), ("@x", "@x")];
-        let no = [("a:*", "a:**"), ("a:b", "a:*"), ("a:**", "*"), ("*", "@x"), ("a:*:c", "a:b"), ("**", "@x")];
+        let yes =
+            [("*", "a:b"), ("*", "*"), ("a:**", "a:*"), ("a:**", "a:b:**"), ("a:*", "a:b"), ("@x", "@x")];
+        let no =
+            [("a:*", "a:**"), ("a:b", "a:*"), ("a:**", "*"), ("*", "@x"), ("a:*:c", "a:b"), ("**", "@x")];
         let covers = |(a, b): (&str, &str)| Pattern::parse(a).unwrap().covers(&Pattern::parse(b).unwrap());
         for pair in yes {
             assert!(covers(pair), "{pair:?}");

@@ -56,7 +56,9 @@ impl Policies {
         }
         let rule = self.rules.iter().find(|r| r.pattern.matches(&address.room, &address.channel));
         match rule {
-            Some(rule) if rule.class == Class::History => Decision { class: rule.class, history: rule.history },
+            Some(rule) if rule.class == Class::History => {
+                Decision { class: rule.class, history: rule.history }
+            }
             Some(rule) => Decision { class: rule.class, history: 0 },
             None => Decision { class: Class::Durable, history: 0 },
         }
@@ -70,7 +72,8 @@ impl Policies {
             .filter(|r| r.class == Class::Durable && r.pattern.matches_room(room))
             .map(|r| (r.pattern.clone(), r.retention))
             .collect();
-        if !room.is_inbox() {
+        if !room.is_inbox() || *room == crate::RoomName::everyone() {
+            // A rule is matched on the channel alone once its room is chosen, so `**` stands for the whole room.
             let all = Pattern::parse("*").expect("`*` is a pattern");
             rules.push((all, Retention { max_age: Some(MAX_AGE_DEFAULT), ..Retention::default() }));
         }

@@ -5,9 +5,11 @@
 
 mod log;
 mod records;
+mod tokens;
 
 pub use log::*;
 pub use records::*;
+pub use tokens::*;
 
 use crate::{Code, Error, Outcome};
 use std::sync::Arc;

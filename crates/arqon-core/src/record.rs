@@ -141,8 +141,14 @@ pub struct Gap {
     pub reason: GapReason,
 }
 
+impl PartialEq for Record {
+    fn eq(&self, other: &Self) -> bool {
+        self.position == other.position && self.room == other.room
+    }
+}
+
 /// One step of a stream: a record, or the statement that some are gone.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Delivery {
     /// A record, and for durable subscriptions which try this is (1 is the first).
     Record {
@@ -161,7 +167,9 @@ mod tests {
 
     #[test]
     fn positions_round_trip() {
-        for position in [Position::new(Epoch::durable(77), 3), Position::new(Epoch::memory(u64::MAX), u64::MAX)] {
+        for position in
+            [Position::new(Epoch::durable(77), 3), Position::new(Epoch::memory(u64::MAX), u64::MAX)]
+        {
             assert_eq!(Position::parse(&position.to_string()).unwrap(), position);
         }
         for text in ["", "-", "5", "x-1", "5-", "ffffffffffffffff-1", "1-99999999999999999999999"] {

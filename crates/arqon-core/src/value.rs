@@ -19,6 +19,10 @@ pub enum Value {
     Text(String),
     /// A JSON value kept as its raw text (payloads).
     Raw(bytes::Bytes),
+    /// A moment; RFC 3339 text outside.
+    Time(crate::Timestamp),
+    /// A stored message or a gap; the wire's own form outside.
+    Delivery(crate::Delivery),
     /// A list.
     List(Vec<Value>),
     /// Named values.
@@ -40,6 +44,8 @@ impl Value {
             Value::Float(_) => "a number",
             Value::Text(_) => "a string",
             Value::Raw(_) => "a JSON value",
+            Value::Time(_) => "a moment",
+            Value::Delivery(_) => "a message",
             Value::List(_) => "a list",
             Value::Map(_) => "an object",
         }
@@ -99,7 +105,7 @@ impl Args {
 
     /// Removes and returns an argument; `null` counts as absent.
     pub fn take(&mut self, name: &str) -> Option<Value> {
-        self.0.remove(name).filter(|v| *v != Value::Null)
+        self.0.remove(name).filter(|v| !matches!(v, Value::Null))
     }
 
     /// An optional text.
@@ -156,7 +162,10 @@ impl Args {
     /// Refuses arguments that nobody took.
     pub fn finish(self, known: &[&str]) -> Result<()> {
         let Some(name) = self.0.into_keys().next() else { return Ok(()) };
-        Err(Error::invalid(format!("args.{name}"), format!("unknown argument; expected: {}", known.join(", "))))
+        Err(Error::invalid(
+            format!("args.{name}"),
+            format!("unknown argument; expected: {}", known.join(", ")),
+        ))
     }
 }
 

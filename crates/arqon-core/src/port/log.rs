@@ -183,6 +183,9 @@ pub trait Log: Send + Sync + 'static {
     /// The rooms of a tenant that have a log, in the order of their names.
     fn rooms(&self, tenant: &Tenant) -> BoxFuture<'static, Result<Vec<RoomKey>, StoreError>>;
 
+    /// The tenants that have a log, in the order of their names.
+    fn tenants(&self) -> BoxFuture<'static, Result<Vec<Tenant>, StoreError>>;
+
     /// The channels of a room that have records, in the order of their names.
     fn channels(&self, room: &RoomKey) -> BoxFuture<'static, Result<Vec<ChannelStat>, StoreError>>;
 

@@ -1,0 +1,502 @@
+//! What a durable subscription remembers: how far it has come in each room, what is out with its holder, what comes again.
+//!
+//! Per room it keeps `seen` (everything up to it was handed out or left out by the pattern) and the *pending* ones
+//! among those: not acknowledged yet. An offset up to `seen` that is not pending is done. Invariants: nothing is
+//! forgotten before it is acknowledged, dead-lettered or named in a gap; only the newest holder can change anything.
+
+use super::lock;
+use super::subscription::Subscription;
+use crate::codec::{number, put, read_number, text};
+use crate::env::Clock;
+use crate::port::ReadFrom;
+use crate::record::Epoch;
+use crate::{Code, Delivery, Error, Gap, Pattern, Position, Record, Result, RoomName, Tenant, Timestamp};
+use bytes::Bytes;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+/// How a durable subscription behaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerSettings {
+    /// Deliveries that may be out unacknowledged.
+    pub credit: u32,
+    /// How long an acknowledgement may take before the message counts as failed once.
+    pub ack_wait: Duration,
+    /// Failures (rejected, or not acknowledged in time) before the message is dead-lettered.
+    pub max_deliver: u32,
+}
+
+impl Default for ConsumerSettings {
+    fn default() -> Self {
+        ConsumerSettings { credit: 1024, ack_wait: Duration::from_secs(30), max_deliver: 5 }
+    }
+}
+
+/// Waits between tries: doubles from one second to five minutes.
+fn back_off(failures: u32) -> Duration {
+    Duration::from_secs(1 << failures.saturating_sub(1).min(9)).min(Duration::from_secs(300))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// With the holder until this moment of the monotonic clock.
+    Out(Duration),
+    /// Waiting for its next try.
+    Waiting(Duration),
+    /// Queued for its next try.
+    Due,
+    /// Its holder is gone; the next one reads it from the log again.
+    Lost,
+    /// Being moved to the dead letters.
+    Dying,
+}
+
+struct Pending {
+    record: Option<Arc<Record>>,
+    deliveries: u32,
+    failures: u32,
+    stage: Stage,
+    reason: Option<String>,
+}
+
+struct RoomState {
+    epoch: Epoch,
+    seen: u64,
+    pending: BTreeMap<u64, Pending>,
+    dirty: bool,
+}
+
+#[derive(Default)]
+struct State {
+    holder: u64,
+    subscription: Weak<Subscription>,
+    out: u32,
+    rooms: HashMap<RoomName, RoomState>,
+    due: VecDeque<(RoomName, u64)>,
+}
+
+/// A named subscription, whether or not anybody holds it.
+pub(super) struct Consumer {
+    pub(super) tenant: Tenant,
+    pub(super) name: Arc<str>,
+    pub(super) patterns: Vec<Pattern>,
+    pub(super) settings: ConsumerSettings,
+    pub(super) created_at: Timestamp,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+/// What to do with a record.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Take {
+    Deliver(u32),
+    Skip,
+    Expired,
+    Full,
+}
+
+/// Which deliveries an acknowledgement means.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Which {
+    One(Position),
+    UpTo(Position),
+}
+
+/// A delivery given up.
+pub(super) struct Dying {
+    pub(super) record: Arc<Record>,
+    pub(super) deliveries: u32,
+    pub(super) reason: String,
+}
+
+/// Numbers of one consumer for people.
+pub(super) struct Progress {
+    pub(super) room: RoomName,
+    pub(super) seen: Position,
+    pub(super) pending: usize,
+}
+
+impl Consumer {
+    pub(super) fn new(
+        (tenant, name): (Tenant, Arc<str>),
+        patterns: Vec<Pattern>,
+        settings: ConsumerSettings,
+        created_at: Timestamp,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Consumer { tenant, name, patterns, settings, created_at, clock, state: Mutex::default() }
+    }
+
+    /// Starts a room at a place, as if everything up to it were done.
+    pub(super) fn start_at(&self, room: RoomName, position: Position) {
+        let state =
+            RoomState { epoch: position.epoch, seen: position.offset, pending: BTreeMap::new(), dirty: true };
+        lock(&self.state).rooms.insert(room, state);
+    }
+
+    /// Makes `subscription` the only holder; answers its number, and the holder that was until now.
+    pub(super) fn hold(&self, subscription: &Arc<Subscription>, holder: u64) -> Option<Arc<Subscription>> {
+        let mut state = lock(&self.state);
+        state.lose_all();
+        state.holder = holder;
+        std::mem::replace(&mut state.subscription, Arc::downgrade(subscription)).upgrade()
+    }
+
+    /// The holder's connection is gone: what was out comes again to the next one. Only the oldest of each room counts
+    /// as tried, since the others were most likely not begun; so a message that kills its holder still ends.
+    pub(super) fn release(&self, holder: u64) {
+        let mut state = lock(&self.state);
+        if state.holder == holder {
+            state.lose_all();
+            state.holder = 0;
+        }
+    }
+
+    /// Whether somebody holds it now.
+    pub(super) fn is_held(&self) -> bool {
+        lock(&self.state).holder != 0
+    }
+
+    pub(super) fn holder(&self) -> Option<Arc<Subscription>> {
+        lock(&self.state).subscription.upgrade()
+    }
+
+    /// Where reading a room goes on.
+    pub(super) fn resume_from(&self, room: &RoomName) -> ReadFrom {
+        let state = lock(&self.state);
+        let Some(room) = state.rooms.get(room) else { return ReadFrom::Earliest };
+        ReadFrom::After(Position::new(room.epoch, room.floor()))
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        lock(&self.state).out < self.settings.credit
+    }
+
+    pub(super) fn has_due(&self) -> bool {
+        !lock(&self.state).due.is_empty()
+    }
+
+    /// Decides about a record that comes up in its room's order.
+    pub(super) fn take(&self, holder: u64, record: &Arc<Record>, now: Timestamp) -> Take {
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
+        if state.holder != holder || state.out >= self.settings.credit {
+            return Take::Full;
+        }
+        let Position { epoch, offset } = record.position;
+        let name = &record.room.room;
+        if !state.rooms.contains_key(name) {
+            let fresh = RoomState { epoch, seen: 0, pending: BTreeMap::new(), dirty: true };
+            state.rooms.insert(name.clone(), fresh);
+        }
+        let Some(room) = state.rooms.get_mut(name) else { return Take::Skip };
+        if room.epoch != epoch {
+            *room = RoomState { epoch, seen: offset - 1, pending: BTreeMap::new(), dirty: true };
+        }
+        let due = Stage::Out(self.clock.monotonic() + self.settings.ack_wait);
+        if offset <= room.seen {
+            let Some(pending) = room.pending.get_mut(&offset).filter(|p| p.stage == Stage::Lost) else {
+                return Take::Skip;
+            };
+            if record.message.is_expired(now) {
+                room.pending.remove(&offset);
+                room.dirty = true;
+                return Take::Expired;
+            }
+            pending.record = Some(record.clone());
+            pending.deliveries += 1;
+            pending.stage = due;
+            state.out += 1;
+            return Take::Deliver(pending.deliveries);
+        }
+        room.seen = offset;
+        room.dirty = true;
+        if record.message.is_expired(now) {
+            return Take::Expired;
+        }
+        let record = Some(record.clone());
+        room.pending.insert(offset, Pending { record, deliveries: 1, failures: 0, stage: due, reason: None });
+        state.out += 1;
+        Take::Deliver(1)
+    }
+
+    /// Records that a gap has taken the place of are over.
+    pub(super) fn pass_gap(&self, holder: u64, gap: &Gap) {
+        let mut state = lock(&self.state);
+        if state.holder != holder {
+            return;
+        }
+        let Position { epoch, offset } = gap.to;
+        let room = state.rooms.entry(gap.room.room.clone()).or_insert(RoomState {
+            epoch,
+            seen: 0,
+            pending: BTreeMap::new(),
+            dirty: true,
+        });
+        if room.epoch != epoch {
+            *room = RoomState { epoch, seen: offset, pending: BTreeMap::new(), dirty: true };
+            return;
+        }
+        room.pending.retain(|o, p| *o > offset || p.stage != Stage::Lost);
+        room.seen = room.seen.max(offset);
+        room.dirty = true;
+    }
+
+    /// Deliveries whose next try is due.
+    pub(super) fn take_due(&self, holder: u64, max: usize, out: &mut Vec<Delivery>) {
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
+        if state.holder != holder {
+            return;
+        }
+        let until = self.clock.monotonic() + self.settings.ack_wait;
+        while out.len() < max && state.out < self.settings.credit {
+            let Some((room, offset)) = state.due.pop_front() else { return };
+            let pending = state.rooms.get_mut(&room).and_then(|room| room.pending.get_mut(&offset));
+            let Some(pending) = pending.filter(|p| p.stage == Stage::Due) else { continue };
+            let Some(record) = pending.record.clone() else { continue };
+            pending.deliveries += 1;
+            pending.stage = Stage::Out(until);
+            state.out += 1;
+            out.push(Delivery::Record { record, attempt: pending.deliveries });
+        }
+    }
+
+    /// Marks deliveries as done; answers how many. What is done already is fine.
+    pub(super) fn acknowledge(&self, holder: u64, room: &RoomName, which: &[Which]) -> Result<usize> {
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
+        self.check_holder(state, holder)?;
+        let Some(room) = state.rooms.get_mut(room) else { return Ok(0) };
+        let mut done = 0;
+        for which in which {
+            let (Which::One(position) | Which::UpTo(position)) = which;
+            if position.epoch != room.epoch {
+                continue;
+            }
+            let offsets: Vec<u64> = match which {
+                Which::One(p) => vec![p.offset],
+                Which::UpTo(p) => room.pending.range(..=p.offset).map(|(offset, _)| *offset).collect(),
+            };
+            for offset in offsets {
+                let Some(pending) = room.pending.remove(&offset) else { continue };
+                room.dirty = true;
+                done += 1;
+                state.out -= u32::from(matches!(pending.stage, Stage::Out(_)));
+            }
+        }
+        Ok(done)
+    }
+
+    /// Gives a delivery back: it comes again after a delay, or is given up after too many failures.
+    pub(super) fn reject(
+        &self,
+        holder: u64,
+        (room, position): (&RoomName, Position),
+        delay: Option<Duration>,
+        reason: Option<String>,
+    ) -> Result<()> {
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
+        self.check_holder(state, holder)?;
+        let now = self.clock.monotonic();
+        let pending = state
+            .rooms
+            .get_mut(room)
+            .filter(|room| room.epoch == position.epoch)
+            .and_then(|room| room.pending.get_mut(&position.offset))
+            .filter(|p| matches!(p.stage, Stage::Out(_)))
+            .ok_or_else(|| {
+                Error::new(Code::NotFound, format!("`{position}` of `{room}` is not out for delivery"))
+                    .with_field("position")
+                    .with_hint("it was acknowledged, rejected or timed out before")
+            })?;
+        let reason = reason.map_or_else(|| "rejected".to_owned(), |r| format!("rejected: {r}"));
+        pending.fail(now, delay, reason, self.settings.max_deliver);
+        state.out -= 1;
+        Ok(())
+    }
+
+    fn check_holder(&self, state: &State, holder: u64) -> Result<()> {
+        if state.holder == holder {
+            return Ok(());
+        }
+        Err(fenced(&self.name))
+    }
+
+    /// Moves on what the clock decides; answers what is to be given up, and whether something waits for the holder.
+    pub(super) fn tick(&self) -> (Vec<Dying>, bool) {
+        let now = self.clock.monotonic();
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
+        let mut dying = Vec::new();
+        let late = format!("not acknowledged within {} s", self.settings.ack_wait.as_secs_f32());
+        for (name, room) in &mut state.rooms {
+            for (offset, pending) in &mut room.pending {
+                match pending.stage {
+                    Stage::Out(until) if until <= now => {
+                        pending.fail(now, None, late.clone(), self.settings.max_deliver);
+                        state.out -= 1;
+                    }
+                    Stage::Waiting(until) if until <= now => {
+                        pending.stage = Stage::Due;
+                        state.due.push_back((name.clone(), *offset));
+                    }
+                    _ => {}
+                }
+                dying.extend(pending.last_words());
+            }
+        }
+        (dying, !state.due.is_empty())
+    }
+
+    /// A dead letter is on disk: the delivery is over.
+    pub(super) fn bury(&self, room: &RoomName, position: Position) {
+        let mut state = lock(&self.state);
+        let Some(room) = state.rooms.get_mut(room).filter(|room| room.epoch == position.epoch) else {
+            return;
+        };
+        room.pending.remove(&position.offset);
+        room.dirty = true;
+    }
+
+    /// The rooms whose state changed since the last call, encoded.
+    pub(super) fn take_dirty(&self) -> Vec<(RoomName, Bytes)> {
+        let mut state = lock(&self.state);
+        let dirty = state.rooms.iter_mut().filter(|(_, room)| room.dirty);
+        dirty
+            .map(|(name, room)| {
+                room.dirty = false;
+                (name.clone(), room.encode())
+            })
+            .collect()
+    }
+
+    /// Writing failed: these rooms have to be written again.
+    pub(super) fn mark_dirty(&self, rooms: &[RoomName]) {
+        let mut state = lock(&self.state);
+        for name in rooms {
+            if let Some(room) = state.rooms.get_mut(name) {
+                room.dirty = true;
+            }
+        }
+    }
+
+    /// The offset up to which everything of the room is done.
+    pub(super) fn floor(&self, room: &RoomName) -> Option<u64> {
+        lock(&self.state).rooms.get(room).map(RoomState::floor)
+    }
+
+    pub(super) fn progress(&self) -> Vec<Progress> {
+        let state = lock(&self.state);
+        let mut list: Vec<Progress> = state
+            .rooms
+            .iter()
+            .map(|(room, s)| Progress {
+                room: room.clone(),
+                seen: Position::new(s.epoch, s.seen),
+                pending: s.pending.len(),
+            })
+            .collect();
+        list.sort_by(|a, b| a.room.cmp(&b.room));
+        list
+    }
+
+    /// Takes a room's stored state over.
+    pub(super) fn restore(&self, room: RoomName, data: Bytes) -> Result<()> {
+        let restored = RoomState::decode(data).ok_or_else(|| {
+            Error::new(Code::Internal, format!("the stored state of subscription `{}` is damaged", self.name))
+        })?;
+        lock(&self.state).rooms.insert(room, restored);
+        Ok(())
+    }
+}
+
+/// Said to a holder that was replaced.
+pub(super) fn fenced(name: &str) -> Error {
+    Error::new(Code::Fenced, format!("another subscriber has taken `{name}` over"))
+        .with_hint("run one subscriber per durable name; use another name for a second one")
+}
+
+impl State {
+    fn lose_all(&mut self) {
+        for room in self.rooms.values_mut() {
+            let mut oldest = true;
+            for pending in room.pending.values_mut() {
+                if oldest && matches!(pending.stage, Stage::Out(_)) {
+                    pending.failures += 1;
+                    pending.reason = Some("its subscriber went away while working on it".to_owned());
+                }
+                oldest = false;
+                if pending.stage != Stage::Dying {
+                    pending.stage = Stage::Lost;
+                }
+            }
+            room.dirty = true;
+        }
+        self.out = 0;
+        self.due.clear();
+    }
+}
+
+impl Pending {
+    fn fail(&mut self, now: Duration, delay: Option<Duration>, reason: String, max: u32) {
+        self.failures += 1;
+        self.reason = Some(reason);
+        self.stage = if self.failures >= max {
+            Stage::Dying
+        } else {
+            Stage::Waiting(now + delay.unwrap_or_else(|| back_off(self.failures)))
+        };
+    }
+
+    fn last_words(&self) -> Option<Dying> {
+        if self.stage != Stage::Dying {
+            return None;
+        }
+        let record = self.record.clone()?;
+        let reason = self.reason.clone().unwrap_or_default();
+        Some(Dying { record, deliveries: self.deliveries, reason })
+    }
+}
+
+impl RoomState {
+    fn floor(&self) -> u64 {
+        self.pending.first_key_value().map_or(self.seen, |(offset, _)| offset - 1)
+    }
+
+    fn encode(&self) -> Bytes {
+        let mut out = vec![1];
+        number(&mut out, self.epoch.0);
+        number(&mut out, self.seen);
+        number(&mut out, self.pending.len() as u64);
+        for (offset, pending) in &self.pending {
+            number(&mut out, *offset);
+            number(&mut out, u64::from(pending.deliveries));
+            number(&mut out, u64::from(pending.failures));
+            put(&mut out, pending.reason.as_deref().unwrap_or_default().as_bytes());
+        }
+        out.into()
+    }
+
+    fn decode(mut data: Bytes) -> Option<Self> {
+        let input = &mut data;
+        if read_number(input).ok()? != 1 {
+            return None;
+        }
+        let epoch = Epoch(read_number(input).ok()?);
+        let seen = read_number(input).ok()?;
+        let count = read_number(input).ok()?;
+        let mut pending = BTreeMap::new();
+        for _ in 0..count {
+            let offset = read_number(input).ok()?;
+            let deliveries = u32::try_from(read_number(input).ok()?).ok()?;
+            let failures = u32::try_from(read_number(input).ok()?).ok()?;
+            let reason = Some(text(input).ok()?.to_string()).filter(|r| !r.is_empty());
+            let stage = Stage::Lost;
+            pending.insert(offset, Pending { record: None, deliveries, failures, stage, reason });
+        }
+        Some(RoomState { epoch, seen, pending, dirty: false })
+    }
+}

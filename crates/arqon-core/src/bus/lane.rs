@@ -1,0 +1,104 @@
+//! The memory lane of a room: `history` and `ephemeral` messages, numbered like a log and kept per channel.
+//!
+//! Invariant: a reader that asks after an offset gets every matching record since, or is told that some are gone.
+
+use crate::env::Random;
+use crate::port::ChannelFilter;
+use crate::record::Epoch;
+use crate::{ChannelName, Message, Position, Record, RoomKey};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+/// A channel's kept messages are bounded in bytes as well as in number, so that a rule with a high number
+/// cannot take the machine's memory.
+const CHANNEL_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+pub(super) struct Lane {
+    pub(super) epoch: Epoch,
+    last: u64,
+    channels: HashMap<ChannelName, Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    records: VecDeque<Arc<Record>>,
+    bytes: usize,
+    /// The highest offset that is no longer kept.
+    gone: u64,
+}
+
+/// What a read of the lane found.
+pub(super) struct LaneRead {
+    /// Some matching records up to here are gone.
+    pub(super) gone: Option<Position>,
+    pub(super) records: Vec<Arc<Record>>,
+    /// Whether there is more after these.
+    pub(super) more: bool,
+}
+
+impl Lane {
+    pub(super) fn new(random: &dyn Random) -> Self {
+        Lane { epoch: Epoch::memory(random.next_u64()), last: 0, channels: HashMap::new() }
+    }
+
+    pub(super) fn end(&self) -> Position {
+        Position::new(self.epoch, self.last)
+    }
+
+    /// Numbers a message and keeps it if its channel keeps any.
+    pub(super) fn push(&mut self, room: &Arc<RoomKey>, message: Arc<Message>, keep: usize) -> Arc<Record> {
+        self.last += 1;
+        let channel = message.address.channel.clone();
+        let record = Arc::new(Record::new(room.clone(), Position::new(self.epoch, self.last), message));
+        let kept = self.channels.entry(channel).or_default();
+        kept.bytes += record.message.weight();
+        kept.records.push_back(record.clone());
+        while kept.records.len() > keep || (kept.bytes > CHANNEL_BYTES_MAX && kept.records.len() > 1) {
+            let Some(oldest) = kept.records.pop_front() else { break };
+            kept.bytes -= oldest.message.weight();
+            kept.gone = oldest.position.offset;
+        }
+        record
+    }
+
+    /// Matching records after `after` (`None`: from the first one kept), at most `max`.
+    pub(super) fn read(&self, after: Option<u64>, filter: &ChannelFilter, max: usize) -> LaneRead {
+        let matching = || self.channels.iter().filter(|(name, _)| filter.wants(name)).map(|(_, kept)| kept);
+        let gone = matching().map(|kept| kept.gone).max().unwrap_or(0);
+        let missed = after.is_some_and(|after| gone > after);
+        let start = if missed { gone } else { after.unwrap_or(0) };
+        let mut records: Vec<Arc<Record>> = matching()
+            .flat_map(|kept| {
+                let from = kept.records.partition_point(|r| r.position.offset <= start);
+                kept.records.range(from..).take(max + 1).cloned()
+            })
+            .collect();
+        records.sort_by_key(|r| r.position.offset);
+        let more = records.len() > max;
+        records.truncate(max);
+        LaneRead { gone: missed.then(|| Position::new(self.epoch, gone)), records, more }
+    }
+
+    /// The last `limit` matching records, oldest first.
+    pub(super) fn latest(&self, filter: &ChannelFilter, limit: usize) -> Vec<Arc<Record>> {
+        let mut records: Vec<Arc<Record>> = self
+            .channels
+            .iter()
+            .filter(|(name, _)| filter.wants(name))
+            .flat_map(|(_, kept)| kept.records.iter().rev().take(limit).cloned())
+            .collect();
+        records.sort_by_key(|r| r.position.offset);
+        records.split_off(records.len().saturating_sub(limit))
+    }
+
+    /// Channels that keep something: name, records, the last record.
+    pub(super) fn channels(&self) -> impl Iterator<Item = (&ChannelName, usize, &Arc<Record>)> {
+        self.channels
+            .iter()
+            .filter_map(|(name, kept)| kept.records.back().map(|last| (name, kept.records.len(), last)))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.channels.values().all(|kept| kept.records.is_empty())
+    }
+}

@@ -1,0 +1,66 @@
+//! All rooms of this node, made on use; and the subscriptions whose patterns may match rooms yet to be made.
+
+use super::room::Room;
+use super::subscription::Subscription;
+use super::{Shared, lock};
+use crate::{RoomKey, RoomName, Tenant};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+#[derive(Default)]
+pub(super) struct Rooms {
+    known: RwLock<HashMap<Arc<RoomKey>, Arc<Room>>>,
+    /// Subscriptions with a wildcard in the place of the room.
+    roaming: Mutex<Vec<Arc<Subscription>>>,
+}
+
+impl Rooms {
+    pub(super) fn find(&self, key: &RoomKey) -> Option<Arc<Room>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// The rooms of a tenant that are in use on this node.
+    pub(super) fn of_tenant(&self, tenant: &Tenant) -> Vec<Arc<Room>> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.values().filter(|room| room.key.tenant == *tenant).cloned().collect()
+    }
+
+    pub(super) fn add_roaming(&self, subscription: &Arc<Subscription>) {
+        lock(&self.roaming).push(subscription.clone());
+    }
+
+    /// Detaches a subscription from every room; private reply rooms that nobody uses any more go.
+    pub(super) fn forget(&self, subscription: &Arc<Subscription>) {
+        lock(&self.roaming).retain(|s| !Arc::ptr_eq(s, subscription));
+        for room in subscription.rooms() {
+            if room.detach(subscription) && room.key.room.is_reply() {
+                self.known.write().unwrap_or_else(PoisonError::into_inner).remove(&*room.key);
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// The room, made if it is not in use yet. A new room is joined by every roaming subscription that matches it
+    /// before anyone can publish to it.
+    pub(super) fn room(&self, tenant: &Tenant, name: &RoomName) -> Arc<Room> {
+        let key = RoomKey::new(tenant.clone(), name.clone());
+        if let Some(room) = self.rooms.find(&key) {
+            return room;
+        }
+        let mut known = self.rooms.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(room) = known.get(&key) {
+            return room.clone();
+        }
+        let room = Arc::new(Room::new(Arc::new(key)));
+        let mut joined = Vec::new();
+        for subscription in lock(&self.rooms.roaming).iter().filter(|s| s.wants_room(&room.key)) {
+            subscription.attach(&room);
+            joined.push(subscription.clone());
+        }
+        known.insert(room.key.clone(), room.clone());
+        drop(known);
+        joined.iter().for_each(|subscription| subscription.announce());
+        room
+    }
+}

@@ -1,0 +1,171 @@
+//! `ping`, `help`, `status`, `create_token`.
+
+use super::{Call, Operation, all, find, unknown};
+use crate::bus::Metric;
+use crate::pattern::Pattern;
+use crate::port::Grant;
+use crate::value::Value;
+use crate::{Code, Error, Result, Role, Tenant};
+use futures_util::future::BoxFuture;
+use std::time::Duration;
+
+/// Longest life of a token that a command makes: ten years.
+const TTL_MAX_S: u64 = 10 * 365 * 24 * 3600;
+
+pub(super) fn ping(mut call: Call) -> BoxFuture<'static, Result<Value>> {
+    Box::pin(async move {
+        call.done()?;
+        let time = Value::Time(call.bus.env().clock.now());
+        Ok(Value::map([("time", time), ("connection", call.ctx.connection.into())]))
+    })
+}
+
+pub(super) fn help(mut call: Call) -> BoxFuture<'static, Result<Value>> {
+    Box::pin(async move {
+        let wanted = call.args.text("command")?;
+        call.done()?;
+        let list = match wanted {
+            Some(name) => vec![describe(find(&name).ok_or_else(|| unknown(&name))?)],
+            None => all().iter().map(describe).collect(),
+        };
+        Ok(Value::map([("commands", Value::List(list))]))
+    })
+}
+
+fn describe(operation: &Operation) -> Value {
+    let args = operation.args.iter().map(|arg| {
+        Value::map([
+            ("name", arg.name.into()),
+            ("type", arg.kind.as_str().into()),
+            ("required", arg.required.into()),
+            ("doc", arg.doc.into()),
+        ])
+    });
+    Value::map([
+        ("name", operation.name.into()),
+        ("summary", operation.summary.into()),
+        ("permission", operation.permission.as_str().into()),
+        ("least_role", operation.permission.least_role().as_str().into()),
+        ("per_minute", u64::from(operation.per_minute).into()),
+        ("needs_connection", operation.needs_connection.into()),
+        ("args", Value::List(args.collect())),
+        ("answer", operation.answer.into()),
+        ("example", Value::Raw(operation.example.into())),
+    ])
+}
+
+pub(super) fn status(mut call: Call) -> BoxFuture<'static, Result<Value>> {
+    Box::pin(async move {
+        call.done()?;
+        let (bus, ctx) = (&call.bus, &call.ctx);
+        let problem = bus.readiness().err().map(|e| e.to_string());
+        let metrics = bus.metrics();
+        let uptime = metrics.iter().find(|m| m.name == "uptime_seconds").map_or(0.0, |m| m.value);
+        let numbers = metrics.iter().map(|m: &Metric| (m.name.to_owned(), number(m.value))).collect();
+        let you = Value::map([
+            ("subject", (*ctx.principal.subject).into()),
+            ("tenant", ctx.tenant().as_str().into()),
+            ("role", ctx.principal.role.as_str().into()),
+            ("expires_at", ctx.principal.expires_at.map_or(Value::Null, Value::Time)),
+        ]);
+        let agents = bus
+            .agents(ctx)
+            .into_iter()
+            .map(|(agent, skills)| Value::map([("agent", agent.as_str().into()), ("skills", skills.into())]));
+        Ok(Value::map([
+            ("version", bus.version().into()),
+            ("time", Value::Time(bus.env().clock.now())),
+            ("uptime_seconds", number(uptime.floor())),
+            ("healthy", problem.is_none().into()),
+            ("problem", problem.into()),
+            ("you", you),
+            ("agents", Value::List(agents.collect())),
+            ("connections", connections(&call)),
+            ("metrics", Value::Map(numbers)),
+        ]))
+    })
+}
+
+fn connections(call: &Call) -> Value {
+    let list = call.bus.connections(&call.ctx).into_iter().map(|(id, ctx, info)| {
+        Value::map([
+            ("connection", id.into()),
+            ("subject", (*ctx.principal.subject).into()),
+            ("sender", (*ctx.sender).into()),
+            ("transport", info.transport.into()),
+            ("peer", info.peer.into()),
+        ])
+    });
+    Value::List(list.collect())
+}
+
+fn number(value: f64) -> Value {
+    if value.fract() == 0.0 && value.abs() < 9e15 { Value::Int(value as i64) } else { Value::Float(value) }
+}
+
+pub(super) fn create_token(mut call: Call) -> BoxFuture<'static, Result<Value>> {
+    Box::pin(async move {
+        let args = &mut call.args;
+        let subject = args.need_text("subject")?;
+        if subject.is_empty() || subject.len() > 128 {
+            return Err(Error::invalid("args.subject", "expected 1 to 128 characters"));
+        }
+        let role = Role::parse(&args.text("role")?.unwrap_or_else(|| "user".to_owned()))?;
+        let tenant = match args.text("tenant")? {
+            Some(text) => Tenant::parse(&text)?,
+            None => call.ctx.tenant().clone(),
+        };
+        let ttl_s = args.number("ttl_s")?.unwrap_or(3600);
+        if !(1..=TTL_MAX_S).contains(&ttl_s) {
+            return Err(Error::invalid("args.ttl_s", format!("expected 1 to {TTL_MAX_S}")));
+        }
+        let publish = patterns(args.texts("publish")?, "publish")?;
+        let subscribe = patterns(args.texts("subscribe")?, "subscribe")?;
+        call.done()?;
+        let grant = Grant { subject, tenant, role, publish, subscribe, ttl: Duration::from_secs(ttl_s) };
+        check_grant(&call, &grant)?;
+        let token = call.bus.tokens().issue(&grant)?;
+        let expires_at = call.bus.env().clock.now().plus(grant.ttl);
+        Ok(Value::map([
+            ("token", token.into()),
+            ("subject", grant.subject.into()),
+            ("role", grant.role.as_str().into()),
+            ("tenant", grant.tenant.as_str().into()),
+            ("expires_at", Value::Time(expires_at)),
+        ]))
+    })
+}
+
+fn patterns(texts: Vec<String>, name: &str) -> Result<Option<Vec<Pattern>>> {
+    if texts.is_empty() {
+        return Ok(None);
+    }
+    let list = texts.iter().map(|t| Pattern::parse(t).map_err(|e| e.with_field(format!("args.{name}"))));
+    list.collect::<Result<Vec<_>>>().map(Some)
+}
+
+/// Nobody can give more than they have.
+fn check_grant(call: &Call, grant: &Grant) -> Result<()> {
+    let me = &call.ctx.principal;
+    let refuse = |text: String| Err(Error::new(Code::Forbidden, text));
+    if grant.role > me.role {
+        return refuse(format!(
+            "your role is `{}`; you cannot give `{}`",
+            me.role.as_str(),
+            grant.role.as_str()
+        ));
+    }
+    if grant.tenant != me.tenant && me.role < Role::System {
+        return refuse(format!("your tenant is `{}`; you cannot give `{}`", me.tenant, grant.tenant));
+    }
+    for (mine, theirs, verb) in
+        [(&me.publish, &grant.publish, "publish to"), (&me.subscribe, &grant.subscribe, "subscribe to")]
+    {
+        let Some(mine) = mine else { continue };
+        let within = |p: &Pattern| mine.iter().any(|m| m.covers(p));
+        if theirs.as_ref().is_none_or(|list| !list.iter().all(within)) {
+            return refuse(format!("the new token could {verb} more than yours"));
+        }
+    }
+    Ok(())
+}
