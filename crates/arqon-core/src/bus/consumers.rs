@@ -20,9 +20,12 @@ const ACKS: &str = "acks";
 const BETWEEN: char = '/';
 const PAGE: usize = 500;
 
+/// Tenant and durable name.
+type Key = (Tenant, Arc<str>);
+
 #[derive(Default)]
 pub(super) struct Consumers {
-    open: Mutex<HashMap<(Tenant, Arc<str>), Arc<Consumer>>>,
+    open: Mutex<HashMap<Key, Arc<Consumer>>>,
 }
 
 impl Consumers {

@@ -33,10 +33,10 @@ pub(super) fn start(bus: &Bus) {
             if let Err(error) = shared.persist_consumers(Durability::Buffered).await {
                 tracing::warn!(%error, "acknowledgements could not be written; trying again");
             }
-            if beat % TRIM_EVERY == 0 {
+            if beat.is_multiple_of(TRIM_EVERY) {
                 shared.trim_inboxes().await;
             }
-            if beat % RETAIN_EVERY == 0 {
+            if beat.is_multiple_of(RETAIN_EVERY) {
                 shared.retain().await;
             }
         }
