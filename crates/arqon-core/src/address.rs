@@ -85,6 +85,11 @@ impl Default for Tenant {
 impl AgentId {
     /// Reads an agent's name.
     pub fn parse(text: &str) -> Result<Self> {
+        if text == "all" || text.starts_with("reply.") {
+            return Err(
+                Error::invalid("agent", format!("`{text}` is reserved")).with_hint("choose another name")
+            );
+        }
         segment("agent", text).map(AgentId)
     }
 }

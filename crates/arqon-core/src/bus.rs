@@ -147,13 +147,27 @@ impl Bus {
         name: &str,
         args: Args,
     ) -> Result<Value> {
+        let answer = self.dispatch(ctx, connection, name, args).await;
+        let counters = &self.shared.counters;
+        counters.commands.fetch_add(1, Ordering::Relaxed);
+        counters.errors.fetch_add(u64::from(answer.is_err()), Ordering::Relaxed);
+        answer
+    }
+
+    async fn dispatch(
+        &self,
+        ctx: &Ctx,
+        connection: Option<&Connection>,
+        name: &str,
+        args: Args,
+    ) -> Result<Value> {
         let operation = operations::find(name).ok_or_else(|| operations::unknown(name))?;
         ctx.check_fresh(self.shared.env.clock.now())?;
         ctx.require(operation.permission)?;
         let now = self.shared.env.clock.monotonic();
         let minute = Duration::from_secs(60);
-        let who = &ctx.principal.subject;
-        self.shared.rates.check(who, operation.name, (1, operation.per_minute), (minute, now))?;
+        let limit = (1, operation.per_minute);
+        self.shared.rates.check(&ctx.principal, operation.name, limit, (minute, now))?;
         let call = operations::Call {
             bus: self.clone(),
             ctx: ctx.clone(),
@@ -199,6 +213,7 @@ impl Bus {
     /// Closes the stores; call [`Bus::drain`] first.
     pub async fn close(&self) -> Result<()> {
         self.shared.draining.store(true, Ordering::SeqCst);
+        self.shared.persist_consumers(crate::port::Durability::Synced).await?;
         self.shared.connections.close_all();
         self.shared.log.close().await?;
         self.shared.records.close().await?;

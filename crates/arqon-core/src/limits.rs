@@ -1,6 +1,6 @@
 //! Every bound of the core in one place, each with its reason; and the rate limiter.
 
-use crate::{Code, Error, Result};
+use crate::{Code, Error, Principal, Result, Tenant};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -46,10 +46,13 @@ impl Default for Limits {
     }
 }
 
-/// Counts calls in fixed windows by (principal, what).
+/// Tenant, subject, and what is counted.
+type Key = (Tenant, Arc<str>, &'static str);
+
+/// Counts calls in fixed windows by principal and what they do.
 #[derive(Default)]
 pub struct RateLimiter {
-    windows: Mutex<HashMap<(Arc<str>, &'static str), Window>>,
+    windows: Mutex<HashMap<Key, Window>>,
 }
 
 #[derive(Clone, Copy)]
@@ -65,7 +68,7 @@ impl RateLimiter {
     /// Counts `n` calls; refuses past `limit` per `window`. `now` is monotonic.
     pub fn check(
         &self,
-        who: &Arc<str>,
+        who: &Principal,
         what: &'static str,
         (n, limit): (u32, u32),
         (window, now): (Duration, Duration),
@@ -77,7 +80,9 @@ impl RateLimiter {
         if windows.len() > WINDOWS_MAX {
             windows.retain(|_, w| now.saturating_sub(w.began) < window);
         }
-        let entry = windows.entry((who.clone(), what)).or_insert(Window { began: now, count: 0 });
+        let entry = windows
+            .entry((who.tenant.clone(), who.subject.clone(), what))
+            .or_insert(Window { began: now, count: 0 });
         if now.saturating_sub(entry.began) >= window {
             *entry = Window { began: now, count: 0 };
         }
@@ -100,7 +105,15 @@ mod tests {
     #[test]
     fn a_window_fills_refuses_and_reopens() {
         let limiter = RateLimiter::default();
-        let who: Arc<str> = "a".into();
+        let person = |subject: &str, tenant: &str| Principal {
+            subject: subject.into(),
+            tenant: Tenant::parse(tenant).unwrap(),
+            role: crate::Role::User,
+            publish: None,
+            subscribe: None,
+            expires_at: None,
+        };
+        let who = person("a", "t1");
         let minute = Duration::from_secs(60);
         let call = |at: u64| limiter.check(&who, "ping", (1, 2), (minute, Duration::from_secs(at)));
         assert!(call(0).is_ok() && call(1).is_ok());
@@ -108,6 +121,7 @@ mod tests {
         assert_eq!(refused.code(), Code::RateLimited);
         assert_eq!(refused.retry_after(), Some(Duration::from_secs(58)));
         assert!(call(60).is_ok());
-        assert!(limiter.check(&"b".into(), "ping", (1, 2), (minute, Duration::from_secs(2))).is_ok());
+        assert!(limiter.check(&person("b", "t1"), "ping", (1, 2), (minute, Duration::from_secs(2))).is_ok());
+        assert!(limiter.check(&person("a", "t2"), "ping", (1, 2), (minute, Duration::from_secs(2))).is_ok());
     }
 }

@@ -76,6 +76,9 @@ struct Pump {
 /// How long to wait before reading again after the log refused: long enough not to spin while a disk is away.
 const READ_RETRY: Duration = Duration::from_millis(500);
 
+/// Turns of subscriptions in one poll: a search through a long history must not keep a thread for itself.
+const TURNS_MAX: usize = 64;
+
 #[derive(Default)]
 struct Pumps {
     current: Option<Pump>,
@@ -212,7 +215,13 @@ impl Connection {
         inner.mailbox.waker.register(cx.waker());
         let before = out.len();
         inner.poll_pump(cx, out, max);
+        let mut turns = 0;
         while out.len() - before < max {
+            if turns == TURNS_MAX {
+                cx.waker().wake_by_ref();
+                break;
+            }
+            turns += 1;
             let Some(subscription) = inner.mailbox.take() else { break };
             let turn = subscription.turn(max - (out.len() - before), inner.shared.env.clock.now());
             inner.absorb(&subscription, turn, out);

@@ -116,6 +116,13 @@ impl Shared {
                     consumer.start_at(room, end);
                 }
             }
+            // An inbox keeps what came before its agent first looked; `@all` speaks to those who are there.
+            From::Earliest if name.starts_with('@') => {
+                let everyone = [Pattern::parse("@all")?];
+                for (room, end) in self.ends(tenant, &everyone).await? {
+                    consumer.start_at(room, end);
+                }
+            }
             From::Earliest => {}
             From::Positions { one, rooms } => {
                 let named = patterns

@@ -159,7 +159,7 @@ impl Shared {
         }
         let n = u32::try_from(count).unwrap_or(u32::MAX);
         let window = (Duration::from_secs(1), self.env.clock.monotonic());
-        self.rates.check(&ctx.principal.subject, "publish", (n, limits.publishes_per_second), window)
+        self.rates.check(&ctx.principal, "publish", (n, limits.publishes_per_second), window)
     }
 
     /// Checks one message and sends it on its way.

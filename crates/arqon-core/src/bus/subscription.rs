@@ -271,7 +271,8 @@ impl Subscription {
             inner.bytes = inner.bytes.saturating_sub(record.message.weight());
             inner.queue.pop_front();
         }
-        if !inner.queue.is_empty() {
+        let due = self.consumer.as_ref().is_some_and(|(consumer, _)| consumer.has_due());
+        if !inner.queue.is_empty() || (due && self.has_room()) {
             turn.more = true;
             return turn;
         }
