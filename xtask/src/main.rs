@@ -1,1 +1,74 @@
-fn main() {}
+//! The project's chores, for people and for CI: `cargo xtask test`, `ci`, `tidy`, `codegen`, `bench`.
+//!
+//! Invariant: this crate depends on no crate of the product, so that it can say what is wrong while the product
+//! does not compile.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks on its streams")]
+
+mod bench;
+mod codegen;
+mod steps;
+mod suite;
+mod tidy;
+mod tools;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// The project's chores.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Xtask {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Gets what the tests need, then checks and tests everything.
+    Test,
+    /// The same, and the dependencies' licences and advisories.
+    Ci,
+    /// Checks the house rules that a machine can check.
+    Tidy,
+    /// Writes the generated parts of the documents.
+    Codegen {
+        /// Change nothing; fail if something is out of date.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Measures the release binary and writes docs/benchmarks.md.
+    Bench(bench::Options),
+}
+
+fn main() -> ExitCode {
+    let done = match Xtask::parse().task {
+        Task::Test => suite::test(),
+        Task::Ci => suite::ci(),
+        Task::Tidy => report(tidy::run()),
+        Task::Codegen { check } => report(codegen::run(check)),
+        Task::Bench(options) => bench::run(&options).map(|()| true),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints complaints; true when there are none.
+fn report(complaints: Result<Vec<String>>) -> Result<bool> {
+    let complaints = complaints?;
+    for complaint in &complaints {
+        println!("{complaint}");
+    }
+    match complaints.len() {
+        0 => println!("ok"),
+        n => println!("{n} to mend"),
+    }
+    Ok(complaints.is_empty())
+}

@@ -1,0 +1,63 @@
+//! Documents that are made from code: the operations in docs/protocol.md, the keys in docs/configuration.md.
+//!
+//! Invariant: the text between two markers of a document is exactly what the code says; `--check` proves it.
+
+use crate::steps::{cargo, root};
+use anyhow::{Context, Result, bail, ensure};
+use std::collections::BTreeMap;
+use std::fs;
+
+/// Writes (or with `check`, compares) every generated part; the answer lists what is out of date.
+pub fn run(check: bool) -> Result<Vec<String>> {
+    let mut complaints = Vec::new();
+    for (key, body) in parts()? {
+        let (file, name) = key.split_once('#').context("a part is named FILE#MARKER")?;
+        let path = root().join(file);
+        let old = fs::read_to_string(&path).with_context(|| format!("cannot read {file}"))?;
+        let new = replace(&old, name, &body).with_context(|| file.to_owned())?;
+        if old == new {
+            continue;
+        }
+        if check {
+            complaints.push(format!("{file}: `{name}` is out of date; run `cargo xtask codegen`"));
+        } else {
+            fs::write(&path, new)?;
+            println!("wrote {file}");
+        }
+    }
+    Ok(complaints)
+}
+
+/// Each part's text by `FILE#MARKER`, as the program that knows the tables prints it.
+fn parts() -> Result<BTreeMap<String, String>> {
+    let mut command = cargo(&["run", "--quiet", "--package", "arqon-testkit", "--example", "reference"]);
+    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
+    if !output.status.success() {
+        bail!("{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    serde_json::from_slice(&output.stdout).context("the reference program printed no JSON")
+}
+
+/// `old` with the text between the two markers of `name` replaced.
+fn replace(old: &str, name: &str, body: &str) -> Result<String> {
+    let (begin, end) = (format!("<!-- {name}:begin -->\n"), format!("<!-- {name}:end -->"));
+    ensure!(old.matches(&begin).count() == 1, "needs the line `{}` once", begin.trim_end());
+    let (head, rest) = old.split_once(&begin).context("it is there once")?;
+    let (_, tail) = rest.split_once(&end).with_context(|| format!("lacks `{end}` after its beginning"))?;
+    Ok(format!("{head}{begin}\n{}\n\n{end}{tail}", body.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_between_the_markers_changes() {
+        let old = "a\n<!-- x:begin -->\nold\n<!-- x:end -->\nb\n";
+        let new = replace(old, "x", "new\n").unwrap();
+        assert_eq!(new, "a\n<!-- x:begin -->\n\nnew\n\n<!-- x:end -->\nb\n");
+        assert_eq!(replace(&new, "x", "new").unwrap(), new);
+        assert!(replace(old, "y", "new").is_err());
+        assert!(replace("<!-- x:begin -->\n", "x", "new").is_err());
+    }
+}
