@@ -1,1 +1,26 @@
-//! To be written.
+//! The wire: version 1.0 of the envelope in JSON and in protobuf, and nothing else that the outside sees.
+//!
+//! Boundary: no input or output happens here, and no other crate names a serialisation format for public shapes.
+//! Invariant: a message's payload, metadata and unknown members pass through unread, byte for byte, except that
+//! line breaks between JSON tokens are taken out, so that an envelope always fits on one line.
+
+mod field;
+mod incoming;
+pub mod json;
+mod members;
+mod outgoing;
+mod scan;
+mod server_says;
+mod target;
+#[cfg(test)]
+mod testing;
+mod text;
+mod time;
+mod value;
+
+pub use incoming::{Command, Incoming, Rejected, Sent};
+pub use outgoing::{Stamp, Welcome, outcome_text};
+pub use server_says::{Delivered, GapSaid, ServerSays};
+pub use target::parse_target;
+pub use time::{parse_timestamp, timestamp_text, write_timestamp};
+pub use value::{args_from_json, value_from_json, value_to_json, write_value};

@@ -1,0 +1,18 @@
+//! The JSON form of the envelope, both directions.
+//!
+//! Boundary: messages never become a value tree here; payload, metadata and unknown members are copied or shared as
+//! raw text.
+
+pub mod client;
+mod decode;
+mod encode;
+
+pub use decode::Decoder;
+pub(crate) use decode::boxed;
+pub use encode::*;
+
+/// The place of this form's bytes in a record.
+pub(crate) const FORM: usize = 0;
+
+#[cfg(test)]
+pub(crate) mod tests;
