@@ -8,7 +8,9 @@ mod decode;
 mod encode;
 
 pub use decode::Decoder;
-pub(crate) use decode::boxed;
+pub(crate) use decode::{
+    boxed, check_version_text, missing_command, missing_type, pair_producer, refuse_type,
+};
 pub use encode::*;
 
 /// The place of this form's bytes in a record.

@@ -5,10 +5,12 @@
 //! line breaks between JSON tokens are taken out, so that an envelope always fits on one line.
 
 mod field;
+mod form;
 mod incoming;
 pub mod json;
 mod members;
 mod outgoing;
+pub mod proto;
 mod scan;
 mod server_says;
 mod target;
@@ -18,6 +20,7 @@ mod text;
 mod time;
 mod value;
 
+pub use form::{Decoder, Form};
 pub use incoming::{Command, Incoming, Rejected, Sent};
 pub use outgoing::{Stamp, Welcome, outcome_text};
 pub use server_says::{Delivered, GapSaid, ServerSays};

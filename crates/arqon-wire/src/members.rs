@@ -71,6 +71,11 @@ impl<'a> Members<'a> {
         }
     }
 
+    /// Whether any member of the table was given.
+    pub(crate) fn has_known(&self) -> bool {
+        self.seen != 0
+    }
+
     /// The raw value of a member that is there.
     pub(crate) fn raw(&self, field: Field) -> Option<&'a str> {
         let (start, end) = self.spans[field as usize];

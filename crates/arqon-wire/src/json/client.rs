@@ -152,7 +152,7 @@ fn response(m: &Members<'_>, frame: &Bytes) -> Result<ServerSays> {
 }
 
 /// One member of a raw object, raw.
-fn member(object: &Bytes, wanted: &str) -> Result<Option<Bytes>> {
+pub(crate) fn member(object: &Bytes, wanted: &str) -> Result<Option<Bytes>> {
     let bad = |_| Error::invalid("payload", "expected an object");
     let text = std::str::from_utf8(object).map_err(|_| Error::invalid("payload", "not UTF-8"))?;
     if text.is_empty() {
@@ -172,11 +172,14 @@ fn member(object: &Bytes, wanted: &str) -> Result<Option<Bytes>> {
 }
 
 fn error(m: &Members<'_>) -> Result<Error> {
-    let code = need(m, Field::ErrorCode)?;
+    error_from(&need(m, Field::ErrorCode)?, need(m, Field::Error)?, m.raw(Field::Payload).map(str::as_bytes))
+}
+
+/// An error from its code, its message and the details in its payload.
+pub(crate) fn error_from(code: &str, message: String, details: Option<&[u8]>) -> Result<Error> {
     // A code of a newer server is a fault that this client cannot react to in particular.
-    let mut error = Error::new(Code::parse(&code).unwrap_or(Code::Internal), need(m, Field::Error)?);
-    let details =
-        m.raw(Field::Payload).map(|raw| crate::value::value_from_json(raw.as_bytes())).transpose()?;
+    let mut error = Error::new(Code::parse(code).unwrap_or(Code::Internal), message);
+    let details = details.filter(|raw| !raw.is_empty()).map(crate::value::value_from_json).transpose()?;
     let text = |name: &str| details.as_ref().and_then(|d| d.get(name)).and_then(Value::as_text);
     if let Some(field) = text("field") {
         error = error.with_field(field);

@@ -41,7 +41,7 @@ impl Decoder {
     fn build(&mut self, members: &mut Members<'_>, frame: &Bytes) -> Result<Incoming> {
         check_version(members)?;
         let Some(kind) = members.text(Field::Type)? else {
-            return Err(Error::invalid("type", "missing; expected `message`, `telemetry` or `command`"));
+            return Err(missing_type());
         };
         match &*kind {
             "message" => self.publish(members, frame, Kind::Message).map(Incoming::Publish),
@@ -110,13 +110,26 @@ pub(crate) fn refuse_type(kind: &str) -> Error {
 }
 
 fn check_version(members: &Members<'_>) -> Result<()> {
-    match members.text(Field::Version)? {
-        Some(version) if version != "1.0" => {
-            let shown: String = version.chars().take(40).collect();
+    check_version_text(members.text(Field::Version)?.as_deref())
+}
+
+/// Refuses any version but the one there is; absent counts as that one.
+pub(crate) fn check_version_text(version: Option<&str>) -> Result<()> {
+    match version {
+        None | Some("1.0") => Ok(()),
+        Some(other) => {
+            let shown: String = other.chars().take(40).collect();
             Err(Error::invalid("version", format!("expected `1.0`, found `{shown}`")))
         }
-        _ => Ok(()),
     }
+}
+
+pub(crate) fn missing_type() -> Error {
+    Error::invalid("type", "missing; expected `message`, `telemetry` or `command`")
+}
+
+pub(crate) fn missing_command() -> Error {
+    Error::invalid("command", "missing; expected the name of a command, such as `subscribe`")
 }
 
 fn shared(members: &Members<'_>, field: Field) -> Result<Option<Arc<str>>> {
@@ -133,7 +146,12 @@ fn confirm(members: &Members<'_>) -> Result<bool> {
 }
 
 fn producer(members: &Members<'_>) -> Result<Option<Producer>> {
-    match (shared(members, Field::Producer)?, members.number(Field::Sequence)?) {
+    pair_producer(shared(members, Field::Producer)?, members.number(Field::Sequence)?)
+}
+
+/// A producer with its sequence: both or neither.
+pub(crate) fn pair_producer(id: Option<Arc<str>>, sequence: Option<u64>) -> Result<Option<Producer>> {
+    match (id, sequence) {
         (None, None) => Ok(None),
         (Some(id), Some(sequence)) => Ok(Some(Producer { id, sequence })),
         (Some(_), None) => {

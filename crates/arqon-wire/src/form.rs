@@ -1,0 +1,123 @@
+//! The choice between the two forms, made once per envelope.
+//!
+//! Invariant: every envelope can be said in either form; a door asks for a form and never looks inside.
+
+use crate::incoming::{Incoming, Rejected};
+use crate::outgoing::{Stamp, Welcome};
+use crate::{json, proto};
+use arqon_core::bus::Receipt;
+use arqon_core::value::Value;
+use arqon_core::{Error, Gap, Record};
+use bytes::Bytes;
+
+/// JSON in text frames, or protobuf in binary frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Form {
+    /// Text frames.
+    #[default]
+    Json,
+    /// Binary frames.
+    Proto,
+}
+
+/// Decodes what one client sends, in whichever form each frame comes.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    json: json::Decoder,
+    proto: proto::Decoder,
+}
+
+impl Decoder {
+    /// Decodes one envelope; its raw parts share `frame`.
+    pub fn decode(&mut self, form: Form, frame: &Bytes) -> Result<Incoming, Box<Rejected>> {
+        match form {
+            Form::Json => self.json.decode(frame),
+            Form::Proto => self.proto.decode(frame),
+        }
+    }
+}
+
+impl Form {
+    /// The WebSocket subprotocol of this form.
+    pub const fn subprotocol(self) -> &'static str {
+        match self {
+            Form::Json => "arqon.v1.json",
+            Form::Proto => "arqon.v1.proto",
+        }
+    }
+
+    /// The form of a subprotocol.
+    pub fn of_subprotocol(name: &str) -> Option<Form> {
+        [Form::Json, Form::Proto].into_iter().find(|form| form.subprotocol() == name)
+    }
+
+    /// The part of a delivery that all subscriptions share; the record keeps it.
+    pub fn delivery(self, record: &Record) -> Bytes {
+        match self {
+            Form::Json => json::delivery(record),
+            Form::Proto => proto::delivery(record),
+        }
+    }
+
+    /// Appends what stands before the shared part of a delivery.
+    pub fn write_delivery_prefix(self, out: &mut Vec<u8>, subscription: &str, attempt: u32) {
+        match self {
+            Form::Json => json::write_delivery_prefix(out, subscription, attempt),
+            Form::Proto => proto::write_delivery_prefix(out, subscription, attempt),
+        }
+    }
+
+    /// Appends a gap.
+    pub fn write_gap(self, out: &mut Vec<u8>, subscription: &str, gap: &Gap) {
+        match self {
+            Form::Json => json::write_gap(out, Some(subscription), gap),
+            Form::Proto => proto::write_gap(out, subscription, gap),
+        }
+    }
+
+    /// Appends the end of a subscription.
+    pub fn write_ended(self, out: &mut Vec<u8>, subscription: &str, error: &Error) {
+        match self {
+            Form::Json => json::write_ended(out, subscription, error),
+            Form::Proto => proto::write_ended(out, subscription, error),
+        }
+    }
+
+    /// Appends the answer to a command.
+    pub fn write_response(self, out: &mut Vec<u8>, stamp: &Stamp, request_id: Option<&str>, data: &Value) {
+        match self {
+            Form::Json => json::write_response(out, stamp, request_id, data),
+            Form::Proto => proto::write_response(out, stamp, request_id, data),
+        }
+    }
+
+    /// Appends the confirmation of a publish.
+    pub fn write_receipt(
+        self,
+        out: &mut Vec<u8>,
+        stamp: &Stamp,
+        request_id: Option<&str>,
+        receipt: &Receipt,
+    ) {
+        match self {
+            Form::Json => json::write_receipt(out, stamp, request_id, receipt),
+            Form::Proto => proto::write_receipt(out, stamp, request_id, receipt),
+        }
+    }
+
+    /// Appends a failure.
+    pub fn write_error(self, out: &mut Vec<u8>, stamp: &Stamp, request_id: Option<&str>, error: &Error) {
+        match self {
+            Form::Json => json::write_error(out, stamp, request_id, error),
+            Form::Proto => proto::write_error(out, stamp, request_id, error),
+        }
+    }
+
+    /// Appends the first envelope of a connection.
+    pub fn write_welcome(self, out: &mut Vec<u8>, stamp: &Stamp, welcome: &Welcome<'_>) {
+        match self {
+            Form::Json => json::write_welcome(out, stamp, welcome),
+            Form::Proto => proto::write_welcome(out, stamp, welcome),
+        }
+    }
+}
