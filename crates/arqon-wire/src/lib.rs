@@ -13,6 +13,7 @@ mod outgoing;
 pub mod proto;
 mod scan;
 mod server_says;
+mod start;
 mod target;
 #[cfg(test)]
 mod testing;
@@ -24,6 +25,7 @@ pub use form::{Decoder, Form};
 pub use incoming::{Command, Incoming, Rejected, Sent};
 pub use outgoing::{Stamp, Welcome, outcome_text};
 pub use server_says::{Delivered, GapSaid, ServerSays};
+pub use start::{parse_start, positions_text, start_value};
 pub use target::parse_target;
 pub use time::{parse_timestamp, timestamp_text, write_timestamp};
 pub use value::{args_from_json, value_from_json, value_to_json, write_value};
