@@ -32,6 +32,7 @@ fields! {
     Room = "room",
     Channel = "channel",
     To = "to",
+    Address = "address",
     Sender = "sender",
     Payload = "payload",
     Metadata = "metadata",

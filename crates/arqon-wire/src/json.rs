@@ -7,7 +7,7 @@ pub mod client;
 mod decode;
 mod encode;
 
-pub use decode::Decoder;
+pub use decode::{Decoder, payload};
 pub(crate) use decode::{
     boxed, check_version_text, missing_command, missing_type, pair_producer, refuse_type,
 };

@@ -110,6 +110,17 @@ impl<'a> Scanner<'a> {
         Ok(scanner.line_break)
     }
 
+    /// The same for a value that will stand one level deep in an envelope.
+    pub(crate) fn nested(text: &'a str) -> Result<bool> {
+        let mut scanner = Scanner { depth_max: DEPTH_MAX - 1, ..Scanner::new(text) };
+        scanner.space();
+        scanner.line_break = false;
+        scanner.value()?;
+        let broken = scanner.line_break;
+        scanner.end()?;
+        Ok(broken)
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }

@@ -2,14 +2,15 @@
 
 use crate::field::Field;
 use crate::incoming::{Command, ID_MAX, Incoming, Rejected, Sent};
-use crate::members::Members;
+use crate::members::{Members, kind};
+use crate::scan::{Scanner, compact};
 use crate::target::TargetMemo;
 use crate::time::parse_timestamp;
 use crate::value::args_from_object;
 use arqon_core::bus::Publish;
 use arqon_core::message::{Extras, Producer};
 use arqon_core::value::Args;
-use arqon_core::{Error, Kind, MessageId, Priority, Result};
+use arqon_core::{Error, Kind, MessageId, Priority, Result, Target};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -22,6 +23,30 @@ pub struct Decoder {
 impl Decoder {
     /// Decodes one envelope. Payload, metadata and unknown members stay raw; where possible they share `frame`.
     pub fn decode(&mut self, frame: &Bytes) -> Result<Incoming, Box<Rejected>> {
+        self.decode_with(frame, Self::build)
+    }
+
+    /// Decodes one message where nothing else can stand, as in the body of an HTTP request: `type` may be absent.
+    pub fn decode_message(&mut self, frame: &Bytes) -> Result<Sent, Box<Rejected>> {
+        self.decode_with(frame, |decoder, members, frame| {
+            check_version(members)?;
+            match members.text(Field::Type)?.as_deref() {
+                None | Some("message") => decoder.publish(members, frame, Kind::Message),
+                Some("telemetry") => decoder.publish(members, frame, Kind::Telemetry),
+                Some("command") => Err(Error::invalid(
+                    "type",
+                    "a command cannot stand here; expected `message` or `telemetry`",
+                )),
+                Some(other) => Err(refuse_type(other)),
+            }
+        })
+    }
+
+    fn decode_with<T>(
+        &mut self,
+        frame: &Bytes,
+        build: impl FnOnce(&mut Self, &mut Members<'_>, &Bytes) -> Result<T>,
+    ) -> Result<T, Box<Rejected>> {
         let text = match std::str::from_utf8(frame) {
             Ok(text) => text,
             Err(_) => {
@@ -30,7 +55,7 @@ impl Decoder {
             }
         };
         let mut members = Members::new(text);
-        let decoded = members.fill().and_then(|()| self.build(&mut members, frame));
+        let decoded = members.fill().and_then(|()| build(self, &mut members, frame));
         decoded.map_err(|error| {
             let id = members.text(Field::Id).ok().flatten();
             let request_id = id.filter(|id| id.len() <= ID_MAX).map(|id| id.into_owned().into());
@@ -51,6 +76,18 @@ impl Decoder {
         }
     }
 
+    /// `to`, or its synonym `address`, or `room` and `channel`.
+    fn target(&mut self, m: &Members<'_>) -> Result<Target> {
+        let (to, address) = (m.text(Field::To)?, m.text(Field::Address)?);
+        let (room, channel) = (m.text(Field::Room)?, m.text(Field::Channel)?);
+        if to.is_some() && address.is_some() {
+            return Err(Error::invalid("address", "given beside `to`; expected one way of saying where"));
+        }
+        let named = to.as_deref().or(address.as_deref());
+        let found = self.targets.find(named, room.as_deref(), channel.as_deref());
+        if address.is_some() { found.map_err(|e| e.with_field("address")) } else { found }
+    }
+
     fn publish(&mut self, m: &mut Members<'_>, frame: &Bytes, kind: Kind) -> Result<Sent> {
         let id = m.text(Field::Id)?.map(|id| MessageId::parse(&id)).transpose()?;
         let payload = match m.object(Field::Payload, frame)? {
@@ -58,10 +95,7 @@ impl Decoder {
             None if kind == Kind::Telemetry => Bytes::from_static(b"{}"),
             None => return Err(Error::invalid("payload", "missing; expected an object")),
         };
-        let target = {
-            let (to, room, channel) = (m.text(Field::To)?, m.text(Field::Room)?, m.text(Field::Channel)?);
-            self.targets.find(to.as_deref(), room.as_deref(), channel.as_deref())?
-        };
+        let target = self.target(m)?;
         let time = |field: Field| {
             let text = m.text(field)?;
             text.map(|text| parse_timestamp(field.name(), &text)).transpose()
@@ -85,6 +119,19 @@ impl Decoder {
         let extras = boxed(extras);
         Ok(Sent { publish: Publish { target, kind, id, timestamp, payload, priority, extras }, confirm })
     }
+}
+
+/// Reads a payload that stands alone: one JSON object, without line breaks between its tokens.
+pub fn payload(json: &Bytes) -> Result<Bytes> {
+    let text = std::str::from_utf8(json).map_err(|_| Error::invalid("payload", "not UTF-8"))?;
+    let broken = Scanner::nested(text).map_err(|fault| {
+        Error::invalid("payload", format!("not JSON at byte {}: expected {}", fault.at, fault.expected))
+    })?;
+    let trimmed = text.trim_ascii();
+    if !trimmed.starts_with('{') {
+        return Err(Error::invalid("payload", format!("expected an object, found {}", kind(trimmed))));
+    }
+    if broken { Ok(compact(trimmed.as_bytes()).into()) } else { Ok(json.slice_ref(trimmed.as_bytes())) }
 }
 
 /// Extras in their box, if there are any.

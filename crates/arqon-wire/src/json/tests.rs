@@ -52,6 +52,33 @@ fn a_full_message_is_understood() {
 }
 
 #[test]
+fn a_body_is_a_message_without_saying_so() {
+    let body = |text: &str| Decoder::default().decode_message(&Bytes::copy_from_slice(text.as_bytes()));
+    let field = |text: &str| body(text).unwrap_err().error.field().unwrap().to_owned();
+    let sent = body(r#"{"address":"a:b","payload":{"n":1}}"#).unwrap();
+    assert_eq!((sent.publish.target.to_string(), sent.publish.kind), ("a:b".to_owned(), Kind::Message));
+    assert!(sent.publish.extras.is_none());
+    assert_eq!(body(r#"{"type":"telemetry","to":"a:b"}"#).unwrap().publish.kind, Kind::Telemetry);
+    assert_eq!(field(r#"{"type":"command","command":"ping"}"#), "type");
+    assert_eq!(field(r#"{"type":"response","to":"a:b","payload":{}}"#), "type");
+    assert_eq!(field(r#"{"to":"a:b","address":"a:c","payload":{}}"#), "address");
+    assert_eq!(field(r#"{"address":"nowhere","payload":{}}"#), "address");
+    assert_eq!(field(r#"{"address":"a:b"}"#), "payload");
+}
+
+#[test]
+fn a_payload_alone_is_one_object_on_one_line() {
+    let read = |text: &str| payload(&Bytes::copy_from_slice(text.as_bytes()));
+    assert_eq!(read(" {\"a\": 1} \n").unwrap(), r#"{"a": 1}"#);
+    assert_eq!(read("\n{\"a\":\n[1,\r\n2]}").unwrap(), r#"{"a":[1,2]}"#);
+    for bad in ["", "[]", "\"x\"", "{", "{} {}", "{\"a\":1,}", "null"] {
+        assert_eq!(read(bad).unwrap_err().field(), Some("payload"), "{bad}");
+    }
+    let deep = |n: usize| format!("{}1{}", "{\"a\":".repeat(n), "}".repeat(n));
+    assert!(read(&deep(99)).is_ok() && read(&deep(100)).is_err());
+}
+
+#[test]
 fn the_smallest_messages_are_understood() {
     let Sent { publish, confirm } = published(r#"{"type":"message","to":"a:b","payload":{}}"#);
     assert!(!confirm && publish.id.is_none() && publish.timestamp.is_none() && publish.extras.is_none());
