@@ -93,7 +93,7 @@ impl Cursor {
     /// Whether this gap is new; if so, delivery goes on after `to`.
     pub fn admit_gap(&mut self, room: &RoomName, to: Position) -> bool {
         let lane = self.rooms.entry(room.clone()).or_default().lane(to);
-        if lane.is_some_and(|last| last.epoch == to.epoch && last.offset > to.offset) {
+        if lane.is_some_and(|last| last.epoch == to.epoch && last.offset >= to.offset) {
             return false;
         }
         *lane = Some(to);

@@ -33,6 +33,8 @@ pub struct AcknowledgeBatch {
     pub positions: Vec<Position>,
     /// Whether everything up to the last of `positions` is meant.
     pub up_to: bool,
+    /// Whether the answer shall wait until the acknowledgements themselves are on disk.
+    pub confirm: bool,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +53,9 @@ pub struct Ledger {
     /// Sent and not answered yet.
     in_flight: Vec<AcknowledgeBatch>,
     next: u64,
+    /// The last position sent that no confirmed batch came after: what a wish to persist is hung on.
+    unpersisted: Option<(RoomName, Position)>,
+    persist: bool,
 }
 
 impl Ledger {
@@ -92,11 +97,13 @@ impl Ledger {
         true
     }
 
-    /// The application is done with everything of this room up to and including this record.
+    /// The application is done with everything that it was handed of this room, up to and including this record.
     pub fn acknowledge_up_to(&mut self, room: &RoomName, position: Position) {
         let history = self.history(room, position.epoch);
-        history.held = history.held.split_off(&position.offset.saturating_add(1));
-        history.acknowledged.insert(0, position.offset);
+        let rest = history.held.split_off(&position.offset.saturating_add(1));
+        for offset in std::mem::replace(&mut history.held, rest) {
+            history.acknowledged.insert(offset, offset);
+        }
         let floor = self.floors.entry(room.clone()).or_insert(position);
         if floor.epoch != position.epoch || floor.offset < position.offset {
             *floor = position;
@@ -109,8 +116,17 @@ impl Ledger {
         self.history(room, position.epoch).held.remove(&position.offset)
     }
 
+    /// Wants everything acknowledged so far to be on the server's disk; [`Ledger::is_settled`] says when it is.
+    pub fn persist(&mut self) {
+        self.persist = self.unpersisted.is_some() || self.has_plain_acknowledgements();
+    }
+
     /// Whether something waits to be sent.
     pub fn has_acknowledgements(&self) -> bool {
+        self.persist || self.has_plain_acknowledgements()
+    }
+
+    fn has_plain_acknowledgements(&self) -> bool {
         !self.singles.is_empty() || !self.floors.is_empty()
     }
 
@@ -123,29 +139,49 @@ impl Ledger {
     pub fn take(&mut self) -> Option<AcknowledgeBatch> {
         let (room, positions, up_to) = match self.floors.pop_first() {
             Some((room, position)) => (room, vec![position], true),
-            None => {
-                let mut entry = self.singles.first_entry()?;
-                let rest = entry.get().len().min(BATCH_MAX);
-                let rest = entry.get_mut().split_off(rest);
-                let room = entry.key().clone();
-                let positions = if rest.is_empty() { entry.remove() } else { entry.insert(rest) };
-                (room, positions, false)
-            }
+            None => match self.take_singles() {
+                Some((room, positions)) => (room, positions, false),
+                // Repeating one acknowledgement changes nothing and carries the wish to persist.
+                None if self.persist => {
+                    let (room, position) = self.unpersisted.clone()?;
+                    (room, vec![position], false)
+                }
+                None => return None,
+            },
         };
         self.next += 1;
-        let batch = AcknowledgeBatch { number: self.next, room, positions, up_to };
+        let confirm = self.persist && !self.has_plain_acknowledgements();
+        if confirm {
+            self.persist = false;
+        }
+        self.unpersisted = positions.last().map(|position| (room.clone(), *position));
+        let batch = AcknowledgeBatch { number: self.next, room, positions, up_to, confirm };
         self.in_flight.push(batch.clone());
         Some(batch)
     }
 
+    fn take_singles(&mut self) -> Option<(RoomName, Vec<Position>)> {
+        let mut entry = self.singles.first_entry()?;
+        let first = entry.get().len().min(BATCH_MAX);
+        let rest = entry.get_mut().split_off(first);
+        let room = entry.key().clone();
+        let positions = if rest.is_empty() { entry.remove() } else { entry.insert(rest) };
+        Some((room, positions))
+    }
+
     /// The server has answered a batch, whatever it said: it is not sent again.
     pub fn answered(&mut self, number: u64) {
-        self.in_flight.retain(|batch| batch.number != number);
+        let Some(index) = self.in_flight.iter().position(|batch| batch.number == number) else { return };
+        let batch = self.in_flight.remove(index);
+        if batch.confirm && batch.number == self.next {
+            self.unpersisted = None;
+        }
     }
 
     /// The connection is gone: what was not answered waits again.
     pub fn lost(&mut self) {
         for batch in std::mem::take(&mut self.in_flight) {
+            self.persist |= batch.confirm;
             match batch.up_to {
                 true => {
                     let position = batch.positions[0];
@@ -236,6 +272,28 @@ mod tests {
         ledger.lost();
         assert_eq!(ledger.take().unwrap().positions, [at(3)]);
         assert_eq!(ledger.admit(&room(), at(4)), Admission::Held);
+    }
+
+    #[test]
+    fn a_wish_to_persist_is_carried_by_the_last_command_and_survives_a_lost_connection() {
+        let mut ledger = Ledger::default();
+        ledger.persist();
+        assert!(ledger.is_settled(), "nothing was acknowledged, so there is nothing to persist");
+        ledger.admit(&room(), at(1));
+        ledger.acknowledge(&room(), at(1));
+        let plain = ledger.take().unwrap();
+        assert!(!plain.confirm);
+        ledger.answered(plain.number);
+        ledger.persist();
+        assert!(!ledger.is_settled());
+        assert!(ledger.take().unwrap().confirm);
+        ledger.lost();
+        let again = ledger.take().unwrap();
+        assert!(again.confirm && again.positions == [at(1)]);
+        assert_eq!(ledger.take(), None);
+        ledger.answered(again.number);
+        ledger.persist();
+        assert!(ledger.is_settled());
     }
 
     #[test]

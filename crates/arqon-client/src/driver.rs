@@ -1,0 +1,290 @@
+//! The one task of a client: connect, talk, and come back with a growing pause when the connection is lost.
+//!
+//! Invariant: reading never waits for writing, nor writing for reading, so that two full pipes cannot wait for each
+//! other; and the application's slowness never stops the reading (credit bounds what a server sends).
+
+use crate::builder::Settings;
+use crate::client::ConnectionState;
+use crate::session::Backoff;
+use crate::shared::{Batch, Shared};
+use crate::socket::{self, Failure, Hello, Socket};
+use crate::{Error, Result};
+use arqon_core::Code;
+use arqon_wire::ServerSays;
+use arqon_wire::json::client;
+use bytes::Bytes;
+use futures_util::SinkExt;
+use futures_util::stream::{SplitSink, SplitStream, StreamExt};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio_tungstenite::tungstenite::{self, Message as Frame};
+
+/// Silence after which the client asks whether the server is there, and after as much again gives the connection up.
+/// Servers ping every 20 s by default.
+const SILENCE: Duration = Duration::from_secs(25);
+/// How long to wait for the other half of a closing handshake.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// Frames taken from the socket together at most.
+const READ_BATCH: usize = 512;
+
+/// The question whether the server is there: not asked, to be asked, asked.
+const QUIET: u8 = 0;
+const ASK: u8 = 1;
+const ASKED: u8 = 2;
+
+/// How a connection ended.
+enum End {
+    /// We closed it.
+    Done,
+    /// It broke, or the server asked to come back.
+    Lost(String),
+    /// Coming back would not help.
+    Final(Error),
+}
+
+/// What one connection came to.
+struct Conversation {
+    end: End,
+    welcomed: bool,
+}
+
+pub(crate) struct Driver {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) settings: Settings,
+}
+
+impl Driver {
+    /// Runs until the client is closed; tells `first` how the first attempt went.
+    pub(crate) async fn run(self, first: oneshot::Sender<Result<()>>) {
+        let shared = self.shared.clone();
+        let stop = shared.stop.clone();
+        let error = tokio::select! {
+            error = self.talk(first) => error,
+            () = stop.cancelled() => Error::Closed,
+        };
+        shared.lock().close(&error);
+        shared.connection.send_replace(ConnectionState::Closed(error));
+        shared.progress.notify_waiters();
+        shared.finished.cancel();
+    }
+
+    async fn talk(self, first: oneshot::Sender<Result<()>>) -> Error {
+        let shared = &self.shared;
+        let mut first = Some(first);
+        let mut backoff = Backoff::default();
+        let mut down_since: Option<Duration> = None;
+        loop {
+            let (reason, welcomed) = match self.connect().await {
+                Ok(socket) => {
+                    if let Some(first) = first.take() {
+                        let _ = first.send(Ok(()));
+                    }
+                    let conversation = self.converse(socket).await;
+                    match conversation.end {
+                        End::Done => return Error::Closed,
+                        End::Final(error) => return error,
+                        End::Lost(reason) => (reason, conversation.welcomed),
+                    }
+                }
+                Err(Failure::Never(error)) => {
+                    first.take().map(|first| first.send(Err(error.clone())));
+                    return error;
+                }
+                Err(Failure::Later(reason)) => (reason, false),
+            };
+            if welcomed {
+                backoff.reset();
+                down_since = None;
+            }
+            let now = shared.env.clock.monotonic();
+            let since = *down_since.get_or_insert(now);
+            let patient = first.is_none() || self.settings.wait;
+            let spent = self.settings.retry_for.is_some_and(|limit| now.saturating_sub(since) >= limit);
+            if !patient || spent {
+                let error = Error::Unreachable { url: shared.endpoint.to_string(), reason };
+                first.take().map(|first| first.send(Err(error.clone())));
+                return error;
+            }
+            shared.lock().lost(&reason);
+            let delay = backoff.next(shared.env.random.next_u64());
+            shared.connection.send_replace(ConnectionState::Down { reason, retry_in: delay });
+            shared.env.clock.sleep(delay).await;
+            if shared.lock().closing {
+                return Error::Closed;
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Socket, Failure> {
+        let agent = self.shared.lock().agent.clone();
+        // Read at each attempt: a server that was started anew may have left a new token.
+        let token = self.settings.token.find(&self.shared.endpoint).map_err(Failure::Never)?;
+        let hello = Hello {
+            token: token.as_deref(),
+            user_agent: &self.settings.user_agent,
+            agent: agent.as_ref().map(|(id, _)| id.as_str()),
+            skills: agent.as_ref().map_or(&[], |(_, skills)| skills),
+        };
+        socket::connect(&self.shared.endpoint, &self.settings.tls, &hello, self.settings.connect_timeout)
+            .await
+    }
+
+    async fn converse(&self, socket: Socket) -> Conversation {
+        self.shared.lock().connected();
+        self.shared.wake.notify_one();
+        let welcomed = AtomicBool::new(false);
+        let ping = AtomicU8::new(QUIET);
+        let (sink, stream) = socket.split();
+        let end = tokio::select! {
+            end = self.read(stream, &welcomed, &ping) => end,
+            end = self.write(sink, &ping) => end,
+        };
+        Conversation { end, welcomed: welcomed.into_inner() }
+    }
+
+    async fn read(&self, stream: SplitStream<Socket>, welcomed: &AtomicBool, ping: &AtomicU8) -> End {
+        let mut chunks = stream.ready_chunks(READ_BATCH);
+        loop {
+            let chunk = match tokio::time::timeout(SILENCE, chunks.next()).await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => return End::Lost("the server closed the connection".to_owned()),
+                Err(_) if ping.swap(ASK, Relaxed) != QUIET => {
+                    return End::Lost(format!("no sign of life for {} s", SILENCE.as_secs() * 2));
+                }
+                Err(_) => {
+                    self.shared.wake.notify_one();
+                    continue;
+                }
+            };
+            ping.store(QUIET, Relaxed);
+            if let Some(end) = self.take_in(chunk, welcomed) {
+                return end;
+            }
+        }
+    }
+
+    /// Takes in what was read together; answers how the connection ended, if it did.
+    fn take_in(&self, chunk: Vec<Result<Frame, tungstenite::Error>>, welcomed: &AtomicBool) -> Option<End> {
+        let mut said = Vec::with_capacity(chunk.len());
+        let mut end = None;
+        for frame in chunk {
+            match frame {
+                Ok(Frame::Text(text)) => match decode(Bytes::from(text)) {
+                    Ok(Some(says)) => said.push(says),
+                    Ok(None) => {}
+                    Err(error) => end = Some(End::Final(error)),
+                },
+                Ok(Frame::Close(frame)) => end = Some(self.farewell(frame)),
+                Ok(_) => {}
+                Err(tungstenite::Error::Io(e)) => end = Some(End::Lost(e.to_string())),
+                Err(e) => end = end.or(Some(End::Lost(e.to_string()))),
+            }
+            if end.is_some() {
+                break;
+            }
+        }
+        let received = self.shared.receive(said);
+        if received.welcomed {
+            welcomed.store(true, Relaxed);
+            self.shared.connection.send_replace(ConnectionState::Up);
+        }
+        if received.wake {
+            self.shared.wake.notify_one();
+        }
+        if received.progress {
+            self.shared.progress.notify_waiters();
+        }
+        end
+    }
+
+    /// What a close frame means.
+    fn farewell(&self, frame: Option<tungstenite::protocol::CloseFrame>) -> End {
+        let Some(frame) = frame else { return End::Lost("the server closed the connection".to_owned()) };
+        let code = u16::from(frame.code);
+        let reason = if frame.reason.is_empty() { "no reason given" } else { frame.reason.as_str() };
+        let reason = format!("{reason} (close code {code})");
+        let refused = |code| {
+            let url = self.shared.endpoint.to_string();
+            End::Final(Error::Rejected { url, code, reason: reason.clone() })
+        };
+        match code {
+            4501 => refused(Code::Unauthenticated),
+            4503 => refused(Code::Forbidden),
+            // The same frames would be refused again.
+            1002 | 1003 | 1007 | 4500..=4999 => refused(Code::Invalid),
+            1009 => refused(Code::TooLarge),
+            _ => End::Lost(reason),
+        }
+    }
+
+    async fn write(&self, mut sink: SplitSink<Socket, Frame>, ping: &AtomicU8) -> End {
+        match self.write_on(&mut sink, ping).await {
+            Ok(()) => End::Done,
+            Err(e) => {
+                // The reader learns why: a close frame may have come before the pipe broke.
+                tokio::time::sleep(GOODBYE).await;
+                End::Lost(e.to_string())
+            }
+        }
+    }
+
+    /// Writes until the client is to close and nothing waits.
+    async fn write_on(
+        &self,
+        sink: &mut SplitSink<Socket, Frame>,
+        ping: &AtomicU8,
+    ) -> Result<(), tungstenite::Error> {
+        let shared = &self.shared;
+        loop {
+            let mut batch = Batch::default();
+            let (again, done) = {
+                let mut state = shared.lock();
+                let again = state.collect(&mut batch, shared.env.clock.monotonic());
+                (again, state.closing && batch.frames.is_empty() && state.is_idle())
+            };
+            if done {
+                sink.send(Frame::Close(None)).await?;
+                // The reader's half ends with the server's answer; a server that gives none is not waited for.
+                tokio::time::sleep(GOODBYE).await;
+                return Ok(());
+            }
+            let ask = ping.compare_exchange(ASK, ASKED, Relaxed, Relaxed).is_ok();
+            if batch.frames.is_empty() && !ask {
+                wait(shared, again).await;
+                continue;
+            }
+            if ask {
+                sink.feed(Frame::Ping(Bytes::new())).await?;
+            }
+            for frame in batch.frames {
+                sink.feed(Frame::Text(frame)).await?;
+            }
+            // Whoever waited for room in the queue of unconfirmed messages may go on.
+            shared.progress.notify_waiters();
+            sink.flush().await?;
+        }
+    }
+}
+
+async fn wait(shared: &Shared, until: Option<Duration>) {
+    let Some(until) = until else { return shared.wake.notified().await };
+    let left = until.saturating_sub(shared.env.clock.monotonic());
+    tokio::select! {
+        () = shared.wake.notified() => {}
+        () = shared.env.clock.sleep(left) => {}
+    }
+}
+
+/// Reads a frame; `None` for a kind that this version does not know.
+fn decode(frame: Bytes) -> Result<Option<ServerSays>> {
+    match client::decode(&frame) {
+        Ok(says) => Ok(Some(says)),
+        Err(error) if error.field() == Some("type") => {
+            tracing::debug!(%error, "a frame of an unknown kind is left out");
+            Ok(None)
+        }
+        Err(error) => Err(Error::Protocol(format!("a frame of the server: {error}"))),
+    }
+}

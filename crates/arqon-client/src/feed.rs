@@ -1,0 +1,273 @@
+//! One subscription as the client keeps it: what was asked for, where it stands, and what waits for the application.
+//!
+//! Invariant: what stands in the queue has been admitted once, by the cursor or by the ledger.
+
+use crate::message::Gap;
+use crate::session::{AcknowledgeBatch, Admission, Cursor, Ledger, Start};
+use crate::{Error, Result};
+use arqon_core::value::Value;
+use arqon_core::{Pattern, Position, RoomName};
+use arqon_wire::Delivered;
+use bytes::Bytes;
+use serde::Deserialize;
+use std::collections::{BTreeMap, VecDeque};
+use std::task::Waker;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// What a subscription asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct Wish {
+    pub(crate) pattern: Pattern,
+    pub(crate) start: Start,
+    pub(crate) durable: Option<String>,
+    pub(crate) credit: Option<u32>,
+    pub(crate) ack_wait: Option<Duration>,
+    pub(crate) max_deliver: Option<u32>,
+    pub(crate) echo: bool,
+}
+
+/// What waits for the application.
+#[derive(Debug)]
+pub(crate) enum Item {
+    Delivered(Box<Delivered>),
+    Gap(Gap),
+    End(Error),
+}
+
+/// Where a subscription stands with the present connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// To be asked for, not before this moment.
+    Wanted(Duration),
+    /// Asked for.
+    Asked,
+    /// The server has it.
+    Live,
+    /// It is over.
+    Ended,
+}
+
+/// One subscription.
+pub(crate) struct Feed {
+    /// The name that deliveries carry; the same on every connection.
+    pub(crate) id: String,
+    pub(crate) wish: Wish,
+    pub(crate) phase: Phase,
+    pub(crate) cursor: Cursor,
+    pub(crate) ledger: Ledger,
+    pub(crate) queue: VecDeque<Item>,
+    pub(crate) waker: Option<Waker>,
+    /// Who waits for the first answer.
+    pub(crate) begun: Option<oneshot::Sender<Result<()>>>,
+    /// Deliveries taken by the application for which no credit was given back yet.
+    pub(crate) owed: u32,
+    /// Whether the server counts acknowledgements rather than credit.
+    pub(crate) is_durable: bool,
+    /// Whether it is the private inbox for answers, which has no queue.
+    pub(crate) is_inbox: bool,
+}
+
+#[derive(Deserialize)]
+struct Subscribed {
+    durable: Option<String>,
+    #[serde(default)]
+    positions: BTreeMap<String, String>,
+}
+
+impl Feed {
+    pub(crate) fn new(key: u64, wish: Wish, is_inbox: bool) -> Self {
+        let cursor = Cursor::new(wish.start.clone(), wish.pattern.only_room());
+        Feed {
+            id: format!("c{key}"),
+            phase: Phase::Wanted(Duration::ZERO),
+            cursor,
+            ledger: Ledger::default(),
+            queue: VecDeque::new(),
+            waker: None,
+            begun: None,
+            owed: 0,
+            is_durable: wish.durable.is_some(),
+            is_inbox,
+            wish,
+        }
+    }
+
+    /// The arguments of `subscribe` for the present state.
+    pub(crate) fn arguments(&self) -> Value {
+        let ms = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+        let number = |n: u32| Value::from(u64::from(n));
+        let optional = [
+            ("id", Some(self.id.clone().into())),
+            ("pattern", Some(self.wish.pattern.as_str().into())),
+            ("from", Some(from_value(&self.cursor.resume()))),
+            ("durable", self.wish.durable.clone().map(Value::from)),
+            ("credit", self.wish.credit.map(number)),
+            ("ack_wait_ms", self.wish.ack_wait.map(|d| ms(d).into())),
+            ("max_deliver", self.wish.max_deliver.map(number)),
+            ("echo", (!self.wish.echo).then_some(Value::Bool(false))),
+        ];
+        Value::Map(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
+    }
+
+    /// The arguments of `acknowledge` for a batch.
+    pub(crate) fn acknowledge_arguments(&self, batch: &AcknowledgeBatch) -> Value {
+        let texts: Vec<String> = batch.positions.iter().map(Position::to_string).collect();
+        let which = match batch.up_to {
+            true => ("up_to", Value::from(texts.into_iter().next_back())),
+            false => ("positions", Value::from(texts)),
+        };
+        let (id, room) = (Value::from(self.id.clone()), Value::from(batch.room.as_str()));
+        Value::map([("subscription", id), ("room", room), which, ("confirm", batch.confirm.into())])
+    }
+
+    /// Takes a delivery; answers whether the application has something new.
+    pub(crate) fn deliver(&mut self, delivered: Delivered) -> bool {
+        let room = &delivered.message.address.room;
+        let admitted = match delivered.attempt {
+            0 => self.cursor.admit(room, delivered.position),
+            _ => self.ledger.admit(room, delivered.position) == Admission::HandOut,
+        };
+        if admitted {
+            self.push(Item::Delivered(Box::new(delivered)));
+        } else if !self.is_durable {
+            // It was counted by the server and will not be counted by the application.
+            self.owed += 1;
+        }
+        admitted
+    }
+
+    pub(crate) fn push(&mut self, item: Item) {
+        self.queue.push_back(item);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Takes the server's answer to `subscribe`. `again_at` is when to ask again, where that may help.
+    pub(crate) fn answered(&mut self, answer: Result<Bytes, arqon_core::Error>, again_at: Duration) {
+        let read = answer.map_err(Error::Refused).and_then(|data| {
+            let wrong = |e: serde_json::Error| Error::Protocol(format!("the answer to `subscribe`: {e}"));
+            let answer: Subscribed = serde_json::from_slice(&data).map_err(wrong)?;
+            let heads: Result<Vec<_>, arqon_core::Error> = answer
+                .positions
+                .iter()
+                .map(|(room, at)| Ok((RoomName::parse(room)?, Position::parse(at)?)))
+                .collect();
+            Ok((answer.durable, heads?))
+        });
+        match read {
+            Ok((durable, heads)) => {
+                self.phase = Phase::Live;
+                self.is_durable = durable.is_some();
+                self.cursor.accepted(heads);
+                if let Some(begun) = self.begun.take() {
+                    let _ = begun.send(Ok(()));
+                }
+            }
+            Err(error) if error.is_retryable() => self.phase = Phase::Wanted(again_at),
+            Err(error) => self.end(error),
+        }
+    }
+
+    /// Ends it for good.
+    pub(crate) fn end(&mut self, error: Error) {
+        self.phase = Phase::Ended;
+        match self.begun.take() {
+            Some(begun) => {
+                let _ = begun.send(Err(error));
+            }
+            None => self.push(Item::End(error)),
+        }
+    }
+
+    /// The connection is gone.
+    pub(crate) fn lost(&mut self) {
+        self.ledger.lost();
+        self.owed = 0;
+        if self.phase != Phase::Ended {
+            self.phase = Phase::Wanted(Duration::ZERO);
+        }
+    }
+
+    /// The credit to give back now, if it is worth a command.
+    pub(crate) fn take_owed(&mut self) -> Option<u32> {
+        let credit = self.wish.credit?;
+        if self.is_durable || self.phase != Phase::Live || self.owed < credit.div_ceil(2) {
+            return None;
+        }
+        Some(std::mem::take(&mut self.owed))
+    }
+}
+
+fn from_value(start: &Start) -> Value {
+    let texts = |list: &[Position]| Value::from(list.iter().map(Position::to_string).collect::<Vec<_>>());
+    match start {
+        Start::Latest => "latest".into(),
+        Start::Earliest => "earliest".into(),
+        Start::After(list) => texts(list),
+        Start::Rooms(rooms) => {
+            Value::Map(rooms.iter().map(|(room, list)| (room.to_string(), texts(list))).collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feed(start: Start) -> Feed {
+        let pattern = Pattern::parse("repo:*").unwrap();
+        let wish = Wish {
+            pattern,
+            start,
+            durable: None,
+            credit: Some(10),
+            ack_wait: None,
+            max_deliver: None,
+            echo: true,
+        };
+        Feed::new(3, wish, false)
+    }
+
+    #[test]
+    fn it_asks_first_for_what_was_wished_and_then_for_where_it_stands() {
+        let mut feed = feed(Start::Latest);
+        let asked = Value::map([
+            ("id", "c3".into()),
+            ("pattern", "repo:*".into()),
+            ("from", "latest".into()),
+            ("credit", Value::Int(10)),
+        ]);
+        assert_eq!(feed.arguments(), asked);
+        let answer =
+            Bytes::from_static(br#"{"subscription":"c3","durable":null,"positions":{"repo":"5f-7"}}"#);
+        feed.answered(Ok(answer), Duration::ZERO);
+        assert_eq!(feed.phase, Phase::Live);
+        feed.lost();
+        let resumed = Value::map([("repo", Value::from(vec!["5f-7".to_owned()]))]);
+        assert_eq!(feed.arguments().get("from"), Some(&resumed));
+    }
+
+    #[test]
+    fn an_answer_that_may_change_is_asked_for_again_and_any_other_ends_it() {
+        let mut feed = feed(Start::Latest);
+        let refuse = |code| Err(arqon_core::Error::new(code, "no"));
+        feed.answered(refuse(arqon_core::Code::Unavailable), Duration::from_secs(9));
+        assert_eq!(feed.phase, Phase::Wanted(Duration::from_secs(9)));
+        feed.answered(refuse(arqon_core::Code::Forbidden), Duration::from_secs(9));
+        assert!(matches!(feed.queue.pop_front(), Some(Item::End(_))) && feed.phase == Phase::Ended);
+        feed.lost();
+        assert_eq!(feed.phase, Phase::Ended);
+    }
+
+    #[test]
+    fn credit_goes_back_in_halves() {
+        let mut feed = feed(Start::Latest);
+        feed.phase = Phase::Live;
+        feed.owed = 4;
+        assert_eq!(feed.take_owed(), None);
+        feed.owed = 5;
+        assert_eq!((feed.take_owed(), feed.owed), (Some(5), 0));
+    }
+}

@@ -1,0 +1,291 @@
+//! From an endpoint to an open WebSocket: name, TCP, TLS, upgrade; and a plain GET for probes.
+//!
+//! Invariant: every failure says whether coming back may help ([`Failure::Later`]) or not ([`Failure::Never`]).
+
+use crate::{Endpoint, Error};
+use arqon_core::Code;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite;
+use tungstenite::handshake::client::generate_key;
+use tungstenite::http::{Request, header};
+use tungstenite::protocol::WebSocketConfig;
+
+/// Bytes read from the socket at once. Larger than a server would take, since a client has one connection.
+const READ_BUFFER: usize = 64 * 1024;
+/// Bytes gathered before they are written without being asked to flush.
+const WRITE_BUFFER: usize = 64 * 1024;
+/// Largest frame taken from a server: its largest message (1 MiB by default), with room for a raised limit.
+const FRAME_MAX: usize = 64 * 1024 * 1024;
+/// Largest answer to a probe.
+const PROBE_MAX: u64 = 1024 * 1024;
+
+/// Any byte stream.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
+
+pub(crate) type Socket = WebSocketStream<Box<dyn Io>>;
+
+/// Why there is no connection.
+#[derive(Debug, Clone)]
+pub(crate) enum Failure {
+    /// Nobody answers, or not now.
+    Later(String),
+    /// The answer will be the same next time.
+    Never(Error),
+}
+
+impl Failure {
+    /// The error for a caller who tried once.
+    pub(crate) fn at(self, endpoint: &Endpoint) -> Error {
+        match self {
+            Failure::Later(reason) => Error::Unreachable { url: endpoint.to_string(), reason },
+            Failure::Never(error) => error,
+        }
+    }
+}
+
+/// What the upgrade says of the client.
+pub(crate) struct Hello<'a> {
+    pub(crate) token: Option<&'a str>,
+    pub(crate) user_agent: &'a str,
+    pub(crate) agent: Option<&'a str>,
+    pub(crate) skills: &'a [String],
+}
+
+/// How TLS is spoken.
+#[derive(Clone)]
+pub(crate) struct Tls(Arc<rustls::ClientConfig>);
+
+impl Tls {
+    /// Trusts the public authorities, and those of a PEM file if one is given.
+    pub(crate) fn new(authorities: Option<&Path>) -> Result<Self, Error> {
+        let wrong = |message: String| Error::Refused(arqon_core::Error::invalid("ca", message));
+        let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        if let Some(path) = authorities {
+            let shown = path.display();
+            let read = CertificateDer::pem_file_iter(path)
+                .map_err(|e| wrong(format!("cannot read {shown}: {e}")))?;
+            let before = roots.len();
+            for certificate in read {
+                let certificate = certificate.map_err(|e| wrong(format!("{shown}: {e}")))?;
+                roots.add(certificate).map_err(|e| wrong(format!("{shown}: {e}")))?;
+            }
+            if roots.len() == before {
+                return Err(wrong(format!("{shown} holds no certificate; expected PEM")));
+            }
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the provider offers the default versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Tls(Arc::new(config)))
+    }
+}
+
+async fn open(endpoint: &Endpoint, tls: &Tls) -> Result<Box<dyn Io>, Failure> {
+    let tcp = TcpStream::connect((endpoint.host(), endpoint.port()))
+        .await
+        .map_err(|e| Failure::Later(plain(&e)))?;
+    // Publishes wait for confirms: nothing must wait in the kernel for more to come.
+    let _ = tcp.set_nodelay(true);
+    if !endpoint.is_secure() {
+        return Ok(Box::new(tcp));
+    }
+    let name = ServerName::try_from(endpoint.host().to_owned())
+        .map_err(|e| Failure::Never(Error::Protocol(format!("`{}`: {e}", endpoint.host()))))?;
+    let stream = TlsConnector::from(tls.0.clone()).connect(name, tcp).await.map_err(|e| {
+        // A certificate that is not trusted now will not be trusted in a second.
+        match e.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+            true => Failure::Never(rejected(endpoint, Code::Unauthenticated, format!("TLS: {e}"))),
+            false => Failure::Later(plain(&e)),
+        }
+    })?;
+    Ok(Box::new(stream))
+}
+
+/// Connects and upgrades, within `timeout`.
+pub(crate) async fn connect(
+    endpoint: &Endpoint,
+    tls: &Tls,
+    hello: &Hello<'_>,
+    timeout: Duration,
+) -> Result<Socket, Failure> {
+    let attempt = async {
+        let stream = open(endpoint, tls).await?;
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(WRITE_BUFFER)
+            .max_message_size(Some(FRAME_MAX))
+            .max_frame_size(Some(FRAME_MAX));
+        let request = upgrade(endpoint, hello)?;
+        let opened = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await;
+        opened.map(|(socket, _)| socket).map_err(|e| refusal(endpoint, e))
+    };
+    let late = || Failure::Later(format!("no answer within {} s", timeout.as_secs()));
+    tokio::time::timeout(timeout, attempt).await.unwrap_or_else(|_| Err(late()))
+}
+
+fn upgrade(endpoint: &Endpoint, hello: &Hello<'_>) -> Result<Request<()>, Failure> {
+    let mut path = endpoint.path("/ws");
+    if let Some(agent) = hello.agent {
+        // Names are segments, which need no escaping in a query.
+        path = format!("{path}?agent={agent}");
+        if !hello.skills.is_empty() {
+            path = format!("{path}&skills={}", hello.skills.join(","));
+        }
+    }
+    let scheme = if endpoint.is_secure() { "wss" } else { "ws" };
+    let mut request = Request::builder()
+        .uri(format!("{scheme}://{}{path}", endpoint.authority()))
+        .header(header::HOST, endpoint.authority())
+        .header(header::CONNECTION, "Upgrade")
+        .header(header::UPGRADE, "websocket")
+        .header(header::SEC_WEBSOCKET_VERSION, "13")
+        .header(header::SEC_WEBSOCKET_KEY, generate_key())
+        .header(header::SEC_WEBSOCKET_PROTOCOL, "arqon.v1.json")
+        .header(header::USER_AGENT, hello.user_agent);
+    if let Some(token) = hello.token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    request.body(()).map_err(|_| {
+        let message = "the token, the name or the agent holds characters that cannot be sent";
+        Failure::Never(Error::Refused(arqon_core::Error::invalid("token", message)))
+    })
+}
+
+fn rejected(endpoint: &Endpoint, code: Code, reason: String) -> Error {
+    Error::Rejected { url: endpoint.to_string(), code, reason }
+}
+
+/// What a failed upgrade means.
+fn refusal(endpoint: &Endpoint, error: tungstenite::Error) -> Failure {
+    use tungstenite::Error as Ws;
+    match error {
+        Ws::Io(e) => Failure::Later(plain(&e)),
+        Ws::Http(response) => {
+            let status = response.status().as_u16();
+            let reason = details(response.body().as_deref().unwrap_or_default())
+                .unwrap_or_else(|| format!("it answered {}", response.status()));
+            match status {
+                401 => Failure::Never(rejected(endpoint, Code::Unauthenticated, reason)),
+                403 => Failure::Never(rejected(endpoint, Code::Forbidden, reason)),
+                408 | 425 | 429 | 500..=599 => Failure::Later(reason),
+                404 | 200..=399 => {
+                    let reason = format!("{reason}; is it an Arqon?");
+                    Failure::Never(rejected(endpoint, Code::NotFound, reason))
+                }
+                _ => Failure::Never(rejected(endpoint, Code::Invalid, reason)),
+            }
+        }
+        Ws::ConnectionClosed | Ws::AlreadyClosed | Ws::Protocol(_) => {
+            Failure::Later("it closed the connection while it was being made".to_owned())
+        }
+        other => Failure::Never(rejected(endpoint, Code::Invalid, format!("{other}; is it an Arqon?"))),
+    }
+}
+
+/// The sentence in an error body: `details`, `error.message` or `error`.
+fn details(body: &[u8]) -> Option<String> {
+    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let text = |v: &serde_json::Value| v.as_str().map(str::to_owned);
+    text(&body["details"]).or_else(|| text(&body["error"]["message"])).or_else(|| text(&body["error"]))
+}
+
+/// The system's words without its numbers.
+fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
+
+/// `GET path`: the status and the body, without a connection that stays.
+pub(crate) async fn get(
+    endpoint: &Endpoint,
+    tls: &Tls,
+    (path, token): (&str, Option<&str>),
+    timeout: Duration,
+) -> Result<(u16, Vec<u8>), Failure> {
+    let attempt = async {
+        let mut stream = open(endpoint, tls).await?;
+        let bearer = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
+        let request = format!(
+            "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{bearer}\r\n",
+            endpoint.path(path),
+            endpoint.authority()
+        );
+        let mut answer = Vec::new();
+        let io = |e: std::io::Error| Failure::Later(plain(&e));
+        stream.write_all(request.as_bytes()).await.map_err(io)?;
+        stream.take(PROBE_MAX).read_to_end(&mut answer).await.map_err(io)?;
+        parse_answer(&answer)
+            .ok_or_else(|| Failure::Never(Error::Protocol("no HTTP answer; is it an Arqon?".to_owned())))
+    };
+    let late = || Failure::Later(format!("no answer within {} s", timeout.as_secs()));
+    tokio::time::timeout(timeout, attempt).await.unwrap_or_else(|_| Err(late()))
+}
+
+fn parse_answer(answer: &[u8]) -> Option<(u16, Vec<u8>)> {
+    let end = answer.windows(4).position(|w| w == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&answer[..end]).ok()?;
+    let status = head.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
+    let body = &answer[end + 4..];
+    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+    Some((status, if chunked { unchunk(body)? } else { body.to_vec() }))
+}
+
+fn unchunk(mut body: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    loop {
+        let line = body.windows(2).position(|w| w == b"\r\n")?;
+        let size = std::str::from_utf8(&body[..line]).ok()?.split(';').next()?;
+        let size = usize::from_str_radix(size.trim(), 16).ok()?;
+        body = &body[line + 2..];
+        if size == 0 {
+            return Some(out);
+        }
+        out.extend_from_slice(body.get(..size)?);
+        body = body.get(size + 2..)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_read_plain_and_in_chunks() {
+        let plain = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\nno";
+        assert_eq!(parse_answer(plain), Some((503, b"no".to_vec())));
+        let chunked =
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nye\r\n1;x=y\r\ns\r\n0\r\n\r\n";
+        assert_eq!(parse_answer(chunked), Some((200, b"yes".to_vec())));
+        assert_eq!(parse_answer(b"SSH-2.0-x\r\n\r\n"), None);
+    }
+
+    #[test]
+    fn the_sentence_of_an_error_body_is_found() {
+        assert_eq!(
+            details(br#"{"error":"Unauthorized","details":"Token expired"}"#).unwrap(),
+            "Token expired"
+        );
+        assert_eq!(details(br#"{"error":{"code":"X","message":"no"}}"#).unwrap(), "no");
+        assert_eq!(details(b"<html>"), None);
+    }
+
+    #[test]
+    fn system_errors_lose_their_numbers() {
+        let error = std::io::Error::from_raw_os_error(111);
+        assert_eq!(plain(&error), "connection refused");
+    }
+}
