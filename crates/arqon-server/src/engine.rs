@@ -1,0 +1,99 @@
+//! Storage: from an engine's URL to the ports that the bus stands on.
+//!
+//! Invariant: a URL that cannot be served is refused with a sentence before anything is opened.
+
+use crate::config::setting::{ByteSize, choice, section};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+choice! {
+    /// When the log flushes.
+    pub enum FlushMode {
+        /// Before each confirm.
+        Always = "always",
+        /// Every so often; a confirm means that the kernel has it.
+        Interval = "interval",
+    }
+}
+
+section! {
+    /// The log of the embedded engine.
+    pub struct LogConfig {
+        /// Another engine for the log alone, by URL. Not set: the engine of `server.engine`.
+        pub engine: Option<String> = None;
+        /// Size of one segment file. 64 MiB: large enough that flushes need no metadata writes for long, small enough
+        /// that trimmed space comes back soon.
+        pub segment_bytes: ByteSize = ByteSize(64 << 20);
+        /// `always` flushes to disk before each confirm (all that waits shares one flush); `interval` confirms at once
+        /// and may lose the last moments when the machine, not the program, dies.
+        pub flush: FlushMode = FlushMode::Always;
+        /// With `flush = "interval"`: how often. At most this much is lost with the machine.
+        pub flush_interval_ms: Duration = Duration::from_millis(100);
+    }
+}
+
+/// Where a store lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In this folder, by the embedded engine.
+    Embedded(PathBuf),
+    /// In memory; gone with the process.
+    Memory,
+}
+
+type Read = fn(rest: &str, data: &Path) -> Result<Place, String>;
+
+/// From scheme to place. The engines that are designed and not part of this version say so themselves.
+const SCHEMES: [(&str, Read); 6] = [
+    ("embedded", |rest, data| {
+        Ok(Place::Embedded(if rest.is_empty() { data.to_path_buf() } else { PathBuf::from(rest) }))
+    }),
+    ("memory", |rest, _| match rest {
+        "" => Ok(Place::Memory),
+        rest => Err(format!("`memory:` takes nothing after the colon, found `{rest}`")),
+    }),
+    ("redis", |_, _| later("Redis")),
+    ("rediss", |_, _| later("Redis")),
+    ("postgres", |_, _| later("PostgreSQL")),
+    ("kafka", |_, _| later("Kafka")),
+];
+
+fn later(name: &str) -> Result<Place, String> {
+    Err(format!("this version of Arqon has no {name} engine; use `embedded:PATH` or `memory:`"))
+}
+
+impl Place {
+    /// Reads an engine's URL; `data` is the folder of `embedded:` without a path.
+    pub fn parse(url: &str, data: &Path) -> Result<Place, String> {
+        let Some((scheme, rest)) = url.split_once(':') else {
+            return Err(format!("expected a URL such as `embedded:PATH` or `memory:`, found `{url}`"));
+        };
+        match SCHEMES.iter().find(|(name, _)| *name == scheme) {
+            Some((_, read)) => read(rest, data),
+            None => Err(format!("no engine has the scheme `{scheme}:`; use `embedded:PATH` or `memory:`")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_name_places_and_what_is_missing_says_so() {
+        let data = Path::new("/data");
+        assert_eq!(Place::parse("embedded:", data), Ok(Place::Embedded("/data".into())));
+        assert_eq!(Place::parse("embedded:./x", data), Ok(Place::Embedded("./x".into())));
+        assert_eq!(Place::parse("memory:", data), Ok(Place::Memory));
+        for (url, word) in [
+            ("redis://localhost", "Redis"),
+            ("postgres://localhost", "PostgreSQL"),
+            ("kafka://localhost", "Kafka"),
+            ("memory:x", "takes nothing"),
+            ("sqlite:x", "no engine has the scheme `sqlite:`"),
+            ("data", "expected a URL"),
+        ] {
+            assert!(Place::parse(url, data).unwrap_err().contains(word), "{url}");
+        }
+    }
+}

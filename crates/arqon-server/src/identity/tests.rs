@@ -1,0 +1,239 @@
+//! Tokens: what is accepted, what is refused and why.
+
+use super::*;
+use arqon_core::{Code, Pattern, Timestamp};
+use axum::http::Request;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::future::BoxFuture;
+use jsonwebtoken::{Algorithm, Header, encode};
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const NOW: u64 = 1_800_000_000;
+const SECRET: &str = "a secret that is long enough for HS256";
+
+struct Fixed(AtomicU64);
+
+impl Clock for Fixed {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::Relaxed) * 1000)
+    }
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+    fn sleep(&self, _duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+fn identity_of(change: impl FnOnce(&mut AuthConfig)) -> (Identity, Arc<Fixed>) {
+    let clock = Arc::new(Fixed(AtomicU64::new(NOW)));
+    let mut config = AuthConfig { jwt_secret: Some(Secret::new(SECRET)), ..AuthConfig::default() };
+    change(&mut config);
+    (Identity::build(&config, &["https://ok.example".to_owned()], None, clock.clone()).unwrap(), clock)
+}
+
+fn identity() -> Identity {
+    identity_of(|_| ()).0
+}
+
+fn token(claims: &Value) -> String {
+    encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+}
+
+fn refused(claims: Value) -> String {
+    let error = identity().verify(&token(&claims)).unwrap_err();
+    assert_eq!(error.code(), Code::Unauthenticated);
+    format!("{}: {}", error.message(), error.hint().unwrap_or_default())
+}
+
+#[test]
+fn what_is_issued_is_accepted_as_granted() {
+    let (identity, clock) = identity_of(|_| ());
+    let pattern = |text| vec![Pattern::parse(text).unwrap()];
+    let grant = Grant {
+        subject: "planner".to_owned(),
+        tenant: Tenant::parse("acme").unwrap(),
+        role: Role::Moderator,
+        publish: Some(pattern("repo:*")),
+        subscribe: Some(pattern("*")),
+        ttl: Duration::from_secs(60),
+    };
+    let token = arqon_core::port::TokenIssuer::issue(&identity, &grant).unwrap();
+    let principal = identity.verify(&token).unwrap();
+    assert_eq!((&*principal.subject, principal.tenant.as_str()), ("planner", "acme"));
+    assert_eq!(principal.role, Role::Moderator);
+    assert_eq!(principal.publish.unwrap()[0].as_str(), "repo:*");
+    assert_eq!(principal.expires_at, Some(Timestamp::from_millis((NOW + 60) * 1000)));
+    clock.0.store(NOW + 59, Ordering::Relaxed);
+    assert!(identity.verify(&token).is_ok());
+    clock.0.store(NOW + 60, Ordering::Relaxed);
+    assert_eq!(identity.verify(&token).unwrap_err().message(), "Token expired");
+}
+
+#[test]
+fn claims_of_others_are_read_with_their_defaults() {
+    let verify = |claims| identity().verify(&token(&claims)).unwrap();
+    let plain = verify(json!({"sub": "a", "exp": NOW + 1}));
+    assert_eq!((plain.tenant, plain.role), (Tenant::default(), Role::User));
+    assert!(plain.publish.is_none() && plain.subscribe.is_none());
+    let several =
+        verify(json!({"sub": "a", "exp": NOW + 1, "roles": ["guest", "admin", "user"], "more": [1]}));
+    assert_eq!(several.role, Role::Admin);
+}
+
+#[test]
+fn bad_claims_are_refused_with_the_reason() {
+    let good = NOW + 10;
+    for (claims, reason) in [
+        (json!({"sub": "a"}), "`exp` is missing"),
+        (json!({"exp": good}), "a claim is missing"),
+        (json!({"sub": "a", "exp": "soon"}), "wrong type"),
+        (json!({"sub": "a", "exp": NOW}), "Token expired"),
+        (json!({"sub": "a", "exp": -5}), "not a date"),
+        (json!({"sub": "a", "exp": good, "nbf": NOW + 1}), "not valid yet"),
+        (json!({"sub": "a", "exp": good, "iat": NOW + 1}), "made in the future"),
+        (json!({"sub": "", "exp": good}), "`sub` must be"),
+        (json!({"sub": "a\nb", "exp": good}), "`sub` must be"),
+        (json!({"sub": "a", "exp": good, "role": "king"}), "role `king`"),
+        (json!({"sub": "a", "exp": good, "tenant_id": "a b"}), "`tenant_id`"),
+        (json!({"sub": "a", "exp": good, "publish": ["no channel"]}), "`publish`"),
+    ] {
+        let said = refused(claims.clone());
+        assert!(said.contains(reason), "{claims}: {said}");
+    }
+}
+
+#[test]
+fn the_leeway_stretches_both_ends() {
+    let (identity, _) = identity_of(|c| c.leeway_seconds = Duration::from_secs(5));
+    assert!(identity.verify(&token(&json!({"sub": "a", "exp": NOW - 4, "iat": NOW + 5}))).is_ok());
+    assert!(identity.verify(&token(&json!({"sub": "a", "exp": NOW - 5}))).is_err());
+}
+
+#[test]
+fn forged_tokens_are_refused() {
+    let claims = json!({"sub": "a", "exp": NOW + 10, "role": "admin"});
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let unsigned = format!("{}.{}.", part(&json!({"alg": "none", "typ": "JWT"})), part(&claims));
+    let other = encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(b"another key"));
+    let longer =
+        encode(&Header::new(Algorithm::HS512), &claims, &EncodingKey::from_secret(SECRET.as_bytes()));
+    let good = token(&claims);
+    let (head, signature) = good.rsplit_once('.').unwrap();
+    let swapped = format!(
+        "{}.{}.{signature}",
+        head.split('.').next().unwrap(),
+        part(&json!({"sub": "b", "exp": NOW + 10}))
+    );
+    for forged in [
+        unsigned,
+        other.unwrap(),
+        longer.unwrap(),
+        swapped,
+        format!("{head}."),
+        "x.y.z".to_owned(),
+        String::new(),
+    ] {
+        assert_eq!(identity().verify(&forged).unwrap_err().message(), "Invalid token", "{forged}");
+    }
+}
+
+#[test]
+fn tokens_of_a_configured_public_key_are_accepted_and_of_another_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = [
+        rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519),
+        rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519),
+    ]
+    .map(Result::unwrap);
+    let path = dir.path().join("public.pem");
+    std::fs::write(&path, keys[0].public_key_pem()).unwrap();
+    let (identity, _) = identity_of(|c| c.eddsa_public_keys = vec![path.display().to_string()]);
+    let claims = json!({"sub": "a", "exp": NOW + 10});
+    let sign = |key: &rcgen::KeyPair| {
+        encode(&Header::new(Algorithm::EdDSA), &claims, &EncodingKey::from_ed_der(&key.serialize_der()))
+            .unwrap()
+    };
+    assert_eq!(&*identity.verify(&sign(&keys[0])).unwrap().subject, "a");
+    assert_eq!(identity.verify(&sign(&keys[1])).unwrap_err().message(), "Invalid token");
+    // Without a configured key the algorithm is of no use to a forger.
+    assert!(super::tests::identity().verify(&sign(&keys[0])).is_err());
+}
+
+fn parts(uri: &str, headers: &[(&str, &str)]) -> axum::http::request::Parts {
+    let mut request = Request::builder().uri(uri);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(()).unwrap().into_parts().0
+}
+
+#[test]
+fn a_token_is_found_in_the_header_or_the_query() {
+    let identity = identity();
+    let good = token(&json!({"sub": "a", "exp": NOW + 10}));
+    let bearer = format!("bearer {good}");
+    let ask = |uri: &str, headers: &[(&str, &str)]| identity.authenticate(&parts(uri, headers));
+    assert_eq!(&*ask("/", &[("authorization", &bearer)]).unwrap().sender, "a");
+    for name in ["token", "access_token", "auth_token"] {
+        assert!(ask(&format!("/?x=1&{name}={good}"), &[]).is_ok(), "{name}");
+    }
+    for (uri, headers) in [("/", &[][..]), ("/?token=", &[]), ("/", &[("authorization", "Basic abc")])] {
+        let error = ask(uri, headers).unwrap_err();
+        assert_eq!((error.code(), error.message()), (Code::Unauthenticated, "Missing bearer token"), "{uri}");
+    }
+    // A bad header is not saved by a good query: the caller must learn that it is bad.
+    assert!(ask(&format!("/?token={good}"), &[("authorization", "Bearer nonsense")]).is_err());
+}
+
+#[test]
+fn development_mode_lets_programs_in_and_keeps_web_pages_of_others_out() {
+    let (identity, _) = identity_of(|c| c.insecure_dev = true);
+    let ask =
+        |headers: &[(&str, &str)]| identity.authenticate(&parts("/", headers)).map(|ctx| ctx.principal.role);
+    let host = ("host", "127.0.0.1:9100");
+    assert_eq!(ask(&[host]).unwrap(), Role::Admin);
+    assert_eq!(ask(&[("host", "localhost")]).unwrap(), Role::Admin);
+    assert!(ask(&[host, ("origin", "http://127.0.0.1:9100")]).is_ok());
+    assert!(ask(&[host, ("origin", "https://ok.example")]).is_ok());
+    for headers in [
+        &[host, ("origin", "https://evil.example")][..],
+        &[host, ("origin", "null")],
+        &[("host", "evil.example:9100")],
+        &[],
+    ] {
+        assert_eq!(ask(headers).unwrap_err().code(), Code::Forbidden, "{headers:?}");
+    }
+    assert_eq!(ask(&[host, ("authorization", "Bearer bad")]).unwrap_err().code(), Code::Unauthenticated);
+}
+
+#[test]
+fn the_owner_finds_one_token_by_url_and_others_entries_stay() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("arqon/credentials.json");
+    let identity = identity();
+    let url = "http://127.0.0.1:9100";
+    let first = identity.leave_owner_token(&file, url).unwrap();
+    assert_eq!(identity.verify(&first).unwrap().role, Role::System);
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(identity.leave_owner_token(&file, url).unwrap(), first);
+
+    let other =
+        Identity::build(&AuthConfig::default(), &[], None, Arc::new(Fixed(AtomicU64::new(NOW)))).unwrap();
+    other.leave_owner_token(&file, "http://127.0.0.1:9200").unwrap();
+    let replaced = other.leave_owner_token(&file, url).unwrap();
+    assert_ne!(replaced, first);
+    owner::forget(&file, url).unwrap();
+    let left: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(left["version"], 1);
+    assert_eq!(left["servers"].as_object().unwrap().keys().collect::<Vec<_>>(), ["http://127.0.0.1:9200"]);
+
+    std::fs::write(&file, "not ours").unwrap();
+    assert!(
+        identity.leave_owner_token(&file, url).unwrap_err().to_string().contains("is not a credentials file")
+    );
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "not ours");
+}

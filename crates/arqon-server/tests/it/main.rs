@@ -1,0 +1,3 @@
+//! The server from outside: one binary for all integration tests.
+
+mod config;
