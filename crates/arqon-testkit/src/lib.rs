@@ -1,1 +1,7 @@
-//! To be written.
+//! For tests of the whole: the real server in this process or as a process of its own, and drivers for each door.
+//!
+//! Invariant: each test has its own folder, its own port and its own credentials; nothing outlives its handle.
+
+pub mod dice;
+pub mod process;
+pub mod wait;
