@@ -314,7 +314,7 @@ impl Inner {
             match page {
                 Ok(page) => {
                     let now = self.shared.env.clock.now();
-                    let turn = pump.subscription.take_page(pump.attachment, page, now);
+                    let turn = pump.subscription.take_page(pump.attachment, page, limit - out.len(), now);
                     self.absorb(&pump.subscription, turn, out);
                 }
                 Err(e) => self.retry_later(&pump.subscription, e),

@@ -11,6 +11,7 @@ use crate::port::{DocKey, Durability, Expect, Scan, StoreErrorKind, Write};
 use crate::{Code, Error, Pattern, Result, RoomName, Tenant, Timestamp};
 use bytes::Bytes;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,9 +27,14 @@ type Key = (Tenant, Arc<str>);
 #[derive(Default)]
 pub(super) struct Consumers {
     open: Mutex<HashMap<Key, Arc<Consumer>>>,
+    holders: AtomicU64,
 }
 
 impl Consumers {
+    /// A number that no holder had before; 0 is nobody.
+    pub(super) fn next_holder(&self) -> u64 {
+        self.holders.fetch_add(1, Ordering::Relaxed) + 1
+    }
     pub(super) fn count(&self) -> usize {
         lock(&self.open).len()
     }

@@ -100,7 +100,7 @@ impl Shared {
             Some(name) => {
                 let settings = settings(&request.options);
                 let opened = self.open_consumer(ctx.tenant(), name, &patterns, (settings, &from)).await?;
-                Some((opened, self.ids.next() as u64 | 1))
+                Some((opened, self.consumers.next_holder()))
             }
         };
         let id = request.options.id.as_deref().map_or_else(|| connection.new_name(), Arc::from);
@@ -125,6 +125,10 @@ impl Shared {
             let _ = connection.unsubscribe(&id);
         }
         let positions = joined?;
+        if connection.is_closed() {
+            // Closed while rooms were being joined: those joined after the closing must let go as well.
+            self.rooms.forget(&subscription);
+        }
         subscription.announce();
         Ok(Subscribed { id, durable: durable.map(Arc::from), positions })
     }

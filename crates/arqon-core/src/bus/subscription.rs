@@ -347,14 +347,14 @@ impl Subscription {
             return;
         }
         drop(inner);
-        self.catch_up_memory((index, &room), (from, &filter), left, now, turn);
+        self.catch_up_memory((index, &room), (from, &filter), max, now, turn);
     }
 
     fn catch_up_memory(
         &self,
         (index, room): (usize, &Arc<Room>),
         (from, filter): (ReadFrom, &ChannelFilter),
-        left: usize,
+        max: usize,
         now: crate::Timestamp,
         turn: &mut Turn,
     ) {
@@ -377,7 +377,7 @@ impl Subscription {
             }
             _ => None,
         };
-        let read = lane.read(after, filter, left);
+        let read = lane.read(after, filter, max.saturating_sub(turn.deliveries.len()).max(1));
         if let Some(to) = read.gone {
             let from = after.map(|offset| Position::new(lane.epoch, offset));
             turn.deliveries.push(gap(room, from, to, GapReason::Overrun));
@@ -385,7 +385,7 @@ impl Subscription {
         let mut cursor = read.gone.map_or(after.unwrap_or(0), |p| p.offset);
         let mut stopped = read.more;
         for record in &read.records {
-            if !self.hand_out(record, now, turn) {
+            if turn.deliveries.len() >= max || !self.hand_out(record, now, turn) {
                 stopped = true;
                 break;
             }
@@ -405,7 +405,7 @@ impl Subscription {
     }
 
     /// Takes the page that `turn.read` asked for.
-    pub(super) fn take_page(&self, index: usize, page: Page, now: crate::Timestamp) -> Turn {
+    pub(super) fn take_page(&self, index: usize, page: Page, max: usize, now: crate::Timestamp) -> Turn {
         let mut turn = Turn::default();
         lock(&self.inner).reading = false;
         if self.is_ended() {
@@ -414,6 +414,10 @@ impl Subscription {
         let mut cursor = None;
         let mut stopped = false;
         for item in page.items {
+            if turn.deliveries.len() >= max {
+                stopped = true;
+                break;
+            }
             match item {
                 LogItem::Gap(gap) => {
                     cursor = Some(gap.to);
