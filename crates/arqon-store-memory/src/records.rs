@@ -147,7 +147,9 @@ impl State {
                 }
                 Write::Delete { .. } => 0,
             };
-            ahead.insert(key, version);
+            // What the batch writes as expired already is absent for its later writes.
+            let stays = !matches!(write, Write::Put { expires_at: Some(at), .. } if *at <= now);
+            ahead.insert(key, if stays { version } else { 0 });
             plan.versions.push(version);
         }
         Ok(plan)

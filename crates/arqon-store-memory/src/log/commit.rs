@@ -162,6 +162,7 @@ impl Core {
                 answers.push((request.answer, self.commit(writer, &request.batch, now, &mut records)));
             }
             self.evict(writer);
+            self.shrink_dedup(writer);
             self.counters.commits.fetch_add(1, Relaxed);
             if let (Some(observer), false) = (self.observer.get(), records.is_empty()) {
                 observer.committed(&records);
@@ -233,12 +234,33 @@ impl Core {
             writer.note(room, first, last);
         }
         writer.dedup_bytes = writer.dedup_bytes + dedup.bytes() - before;
-        let over = writer.dedup_bytes.saturating_sub(self.config.max_bytes / 4);
-        if over > 0 {
-            let before = dedup.bytes();
-            let evicted = dedup.shrink_by(over);
-            self.counters.evicted_keys.fetch_add(evicted, Relaxed);
-            writer.dedup_bytes -= before - dedup.bytes();
+    }
+
+    /// Bounds what deduplication remembers over all rooms to a quarter of the log's bytes: the rooms that remember
+    /// most give back, down to a common level. An eighth is freed at once, so that this is rare.
+    fn shrink_dedup(&self, writer: &mut Writer) {
+        let bound = self.config.max_bytes / 4;
+        if writer.dedup_bytes <= bound {
+            return;
+        }
+        let rooms: Vec<_> =
+            self.rooms.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let size = |room: &Arc<RoomLog>| (room.dedup().bytes(), room.clone());
+        let mut sizes: Vec<_> = rooms.iter().map(size).filter(|(bytes, _)| *bytes > 0).collect();
+        sizes.sort_by_key(|(bytes, _)| *bytes);
+        let (mut left, mut count) = (bound - bound / 8, sizes.len() as u64);
+        for (bytes, room) in sizes {
+            let level = left / count;
+            let mut kept = bytes;
+            if bytes > level {
+                let mut dedup = room.dedup();
+                let evicted = dedup.shrink_to(level);
+                kept = dedup.bytes();
+                self.counters.evicted_keys.fetch_add(evicted, Relaxed);
+                writer.dedup_bytes -= bytes - kept;
+            }
+            left -= kept;
+            count -= 1;
         }
     }
 
@@ -293,6 +315,11 @@ impl Core {
         let mut writer = lock(&self.writer);
         let removed = work(&mut room.state_mut());
         self.subtract(removed);
+        let mut dedup = room.dedup();
+        let before = dedup.bytes();
+        dedup.drop_old_keys(self.clock.now());
+        writer.dedup_bytes -= before - dedup.bytes();
+        drop(dedup);
         writer.forget_empty_runs(self.counters.records.load(Relaxed));
         drop(writer);
         // Appends that came meanwhile found the writer taken.

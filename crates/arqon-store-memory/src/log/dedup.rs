@@ -37,7 +37,8 @@ pub(super) struct Dedup {
     order: VecDeque<(u64, Arc<str>)>,
     producers: HashMap<Arc<str>, Sequences>,
     uses: u64,
-    bytes: u64,
+    key_bytes: u64,
+    producer_bytes: u64,
 }
 
 struct Key {
@@ -57,7 +58,7 @@ struct Sequences {
 impl Dedup {
     /// Memory that it takes, in bytes.
     pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+        self.key_bytes + self.producer_bytes
     }
 
     pub(super) fn check(&mut self, message: &Message, now: Timestamp) -> Verdict {
@@ -87,9 +88,9 @@ impl Dedup {
         let Some(key) = message.idempotency_key() else { return 0 };
         let entry = Key { offset, stored_at: message.stored_at };
         if self.keys.insert(key.clone(), entry).is_none() {
-            self.bytes += key.len() as u64;
+            self.key_bytes += key.len() as u64;
         }
-        self.bytes += KEY_COST;
+        self.key_bytes += KEY_COST;
         self.order.push_back((offset, key.clone()));
         self.drop_old_keys(now);
         let mut evicted = 0;
@@ -104,7 +105,7 @@ impl Dedup {
             self.drop_idle_producers();
         }
         self.uses += 1;
-        let bytes = &mut self.bytes;
+        let bytes = &mut self.producer_bytes;
         let sequences = self.producers.entry(id.clone()).or_insert_with(|| {
             *bytes += PRODUCER_COST + id.len() as u64;
             Sequences::default()
@@ -121,7 +122,8 @@ impl Dedup {
         }
     }
 
-    fn drop_old_keys(&mut self, now: Timestamp) {
+    /// Forgets keys that are older than a day.
+    pub(super) fn drop_old_keys(&mut self, now: Timestamp) {
         while let Some((offset, key)) = self.order.front() {
             let alive = |k: &Key| k.offset == *offset && now < k.stored_at.plus(KEY_AGE);
             if self.keys.get(key).is_some_and(alive) {
@@ -134,10 +136,10 @@ impl Dedup {
     /// Forgets the key stored longest ago; answers whether there was an entry.
     fn drop_first_key(&mut self) -> bool {
         let Some((offset, key)) = self.order.pop_front() else { return false };
-        self.bytes -= KEY_COST;
+        self.key_bytes -= KEY_COST;
         if self.keys.get(&key).is_some_and(|k| k.offset == offset) {
             self.keys.remove(&key);
-            self.bytes -= key.len() as u64;
+            self.key_bytes -= key.len() as u64;
         }
         true
     }
@@ -149,7 +151,7 @@ impl Dedup {
         let tenth = uses.len() / 10;
         let (_, limit, _) = uses.select_nth_unstable(tenth);
         let limit = *limit;
-        let bytes = &mut self.bytes;
+        let bytes = &mut self.producer_bytes;
         self.producers.retain(|id, p| {
             let stays = p.used > limit;
             if !stays {
@@ -159,15 +161,22 @@ impl Dedup {
         });
     }
 
-    /// Gives memory back, oldest keys first and then idle producers; answers how many keys left.
-    pub(super) fn shrink_by(&mut self, wanted: u64) -> u64 {
-        let target = self.bytes.saturating_sub(wanted);
+    /// Gives memory back until it takes no more than `bytes`: from keys or from producers, whichever take more, the
+    /// oldest first. Answers how many keys left.
+    pub(super) fn shrink_to(&mut self, bytes: u64) -> u64 {
         let mut evicted = 0;
-        while self.bytes > target && self.drop_first_key() {
-            evicted += 1;
-        }
-        while self.bytes > target && self.producers.len() > 1 {
-            self.drop_idle_producers();
+        while self.bytes() > bytes {
+            if self.key_bytes >= self.producer_bytes {
+                if !self.drop_first_key() {
+                    return evicted;
+                }
+                evicted += 1;
+            } else if self.producers.len() > 1 {
+                self.drop_idle_producers();
+            } else {
+                self.producers.clear();
+                self.producer_bytes = 0;
+            }
         }
         evicted
     }
