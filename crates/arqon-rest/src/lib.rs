@@ -1,1 +1,135 @@
-//! To be written.
+//! The HTTP door: health, publishing, event streams, polling, and every operation of the table that has a route.
+//!
+//! Boundary: a request is decoded, one typed call is made on the core, its answer is encoded. Nothing is decided here
+//! about the domain; who a caller is comes from a closure.
+
+mod args;
+mod body;
+mod cursor;
+mod events;
+mod feed;
+mod gate;
+mod health;
+mod lines;
+mod messages;
+mod operation;
+mod poll;
+mod problem;
+mod process;
+mod rest;
+
+pub use problem::status_of;
+pub use rest::{Authenticate, Build, Rest, Settings};
+
+use arqon_core::operations::{self, Method};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, Method as HttpMethod};
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::routing::{MethodRouter, get, post};
+use axum::{Router, response::Response};
+use std::sync::Arc;
+use std::time::Duration;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+/// One route of this door, for documents and tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its method.
+    pub method: &'static str,
+    /// Its path; `{x}` is a parameter.
+    pub path: &'static str,
+    /// Whether it answers without a token.
+    pub open: bool,
+    /// What it does.
+    pub summary: &'static str,
+}
+
+type Fixed = (Endpoint, fn() -> MethodRouter<Arc<Rest>>);
+
+const fn at(method: &'static str, path: &'static str, open: bool, summary: &'static str) -> Endpoint {
+    Endpoint { method, path, open, summary }
+}
+
+/// The routes that are no operations of the table.
+const FIXED: [Fixed; 7] = [
+    (at("GET", "/health", true, "The process lives and answers."), || get(health::health)),
+    (at("GET", "/ready", true, "Whether work would be taken now; 503 and the reason if not."), || {
+        get(health::ready)
+    }),
+    (at("GET", "/version", true, "What is running."), || get(health::version)),
+    // It asks for a token itself where config says so, since scrapers of the same machine have none.
+    (at("GET", "/metrics", true, "Every number, for Prometheus."), || get(health::metrics)),
+    (at("POST", "/api/v1/messages", false, "Publishes one message, or any number as JSON lines."), || {
+        post(messages::publish)
+    }),
+    (at("GET", "/api/v1/events", false, "A subscription as server-sent events."), || get(events::events)),
+    (
+        at("GET", "/api/v1/poll", false, "The next messages of a pattern, waiting for them if need be."),
+        || get(poll::poll),
+    ),
+];
+
+/// Every route of this door.
+pub fn endpoints() -> Vec<Endpoint> {
+    let fixed = FIXED.iter().map(|(endpoint, _)| *endpoint);
+    let mounted = operations::all().iter().filter_map(|operation| {
+        let route = operation.route?;
+        let method = match route.method {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Delete => "DELETE",
+        };
+        Some(at(method, route.path, false, operation.summary))
+    });
+    fixed.chain(mounted).collect()
+}
+
+/// The door as a router; unknown paths are answered here too.
+pub fn router(rest: Arc<Rest>) -> Router {
+    let mut open = Router::new();
+    let mut guarded = operation::mount(Router::new());
+    for (endpoint, handler) in FIXED {
+        let router = if endpoint.open { &mut open } else { &mut guarded };
+        *router = std::mem::take(router).route(endpoint.path, handler());
+    }
+    let guarded = guarded.route_layer(from_fn_with_state(rest.clone(), gate::admit));
+    let mut router = open
+        .merge(guarded)
+        .fallback(gate::no_path)
+        .method_not_allowed_fallback(gate::no_method)
+        .layer(CatchPanicLayer::custom(health::panicked))
+        .layer(from_fn_with_state(rest.clone(), gate::label))
+        .layer(map_response(harden));
+    if !rest.settings.origins.is_empty() {
+        router = router.layer(cors(&rest.settings.origins));
+    }
+    router.with_state(rest)
+}
+
+/// No browser shall guess at the type of an answer.
+async fn harden(mut response: Response) -> Response {
+    let header = HeaderName::from_static("x-content-type-options");
+    response.headers_mut().insert(header, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn cors(origins: &[String]) -> CorsLayer {
+    let allowed = if origins.iter().any(|o| o == "*") {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(origins.iter().filter_map(|o| HeaderValue::from_str(o).ok()))
+    };
+    CorsLayer::new()
+        .allow_origin(allowed)
+        .allow_methods([HttpMethod::GET, HttpMethod::POST, HttpMethod::PUT, HttpMethod::DELETE])
+        .allow_headers([
+            AUTHORIZATION,
+            CONTENT_TYPE,
+            HeaderName::from_static("last-event-id"),
+            gate::REQUEST_ID,
+        ])
+        .expose_headers([gate::REQUEST_ID, RETRY_AFTER])
+        .max_age(Duration::from_secs(600))
+}

@@ -1,0 +1,89 @@
+//! Publishing over HTTP: one message as a JSON object, or any number as JSON lines.
+
+use crate::gate::Caller;
+use crate::lines::{self, Lines};
+use crate::rest::{Rest, json};
+use crate::{args, body};
+use arqon_core::bus::Publish;
+use arqon_core::{Code, Ctx, Error, Result, Target};
+use arqon_wire::json::{Decoder, payload, write_receipt_data};
+use axum::extract::{Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// Content types of JSON lines.
+const LINES: [&str; 5] = [
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonlines",
+    "application/json-lines",
+];
+
+/// Reads messages from bytes.
+pub(crate) struct Reader {
+    decoder: Decoder,
+    target: Option<Target>,
+}
+
+impl Reader {
+    /// With a target each text is a bare payload, else an envelope.
+    pub(crate) fn new(target: Option<Target>) -> Reader {
+        Reader { decoder: Decoder::default(), target }
+    }
+
+    /// One message.
+    pub(crate) fn read(&mut self, text: &Bytes) -> Result<Publish> {
+        match &self.target {
+            Some(target) => Ok(Publish::new(target.clone(), payload(text)?)),
+            None => {
+                self.decoder.decode_message(text).map(|sent| sent.publish).map_err(|rejected| rejected.error)
+            }
+        }
+    }
+}
+
+/// `POST /api/v1/messages`.
+pub(crate) async fn publish(
+    State(rest): State<Arc<Rest>>,
+    Caller(ctx): Caller,
+    request: Request,
+) -> Response {
+    let result = run(&rest, &ctx, request).await;
+    rest.finish(&ctx, result)
+}
+
+async fn run(rest: &Arc<Rest>, ctx: &Ctx, request: Request) -> Result<Response> {
+    let (parts, content) = request.into_parts();
+    let mut args = args::of_query(&parts.uri)?;
+    let target = args.text("address")?.map(|text| Target::parse(&text)).transpose();
+    let target = target.map_err(|e| e.with_field("args.address"))?;
+    let confirm = match args.text("confirm")?.as_deref() {
+        None | Some("stored") => true,
+        Some("none") => false,
+        Some(_) => return Err(Error::invalid("args.confirm", "expected `stored` or `none`")),
+    };
+    args.finish(&["address", "confirm"])?;
+    let mut reader = Reader::new(target);
+    if is_lines(&parts.headers) {
+        return Ok(lines::publish(Lines { rest: rest.clone(), ctx: ctx.clone(), reader, confirm }, content));
+    }
+    let message = reader.read(&body::whole(content, &rest.settings).await?)?;
+    let publishing = rest.bus.publish(ctx, vec![message]);
+    if !confirm && !publishing.is_done() {
+        return Ok(json(StatusCode::ACCEPTED, b"{\"accepted\":true}".to_vec()));
+    }
+    let receipt = publishing.await.pop().unwrap_or_else(|| Err(Error::new(Code::Internal, "no receipt")))?;
+    let mut answer = Vec::with_capacity(160);
+    write_receipt_data(&mut answer, &receipt);
+    Ok(json(StatusCode::OK, answer))
+}
+
+fn is_lines(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    LINES.iter().any(|lines| kind.eq_ignore_ascii_case(lines))
+}

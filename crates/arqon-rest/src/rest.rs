@@ -1,0 +1,118 @@
+//! What every handler shares: the bus, who may come in, bounds, and how answers are made.
+
+use crate::problem;
+use arqon_core::bus::Bus;
+use arqon_core::ids::encode_ulid;
+use arqon_core::value::Value;
+use arqon_core::{Ctx, Result};
+use arqon_wire::write_value;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Who sent a request, from its head.
+pub type Authenticate = Arc<dyn Fn(&Parts) -> Result<Ctx> + Send + Sync>;
+
+/// Bounds and choices of this door.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Largest body; streams of lines are not bounded by it.
+    pub body_bytes: usize,
+    /// How long a client may pause within a body.
+    pub body_timeout: Duration,
+    /// How often a silent event stream carries a comment.
+    pub keep_alive: Duration,
+    /// Origins that browsers may call from; `*` is any.
+    pub origins: Vec<String>,
+    /// Whether `/metrics` needs no token.
+    pub open_metrics: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            body_bytes: 8 << 20,
+            body_timeout: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(15),
+            origins: Vec::new(),
+            open_metrics: false,
+        }
+    }
+}
+
+/// What the binary is.
+#[derive(Debug, Clone, Copy)]
+pub struct Build {
+    /// Its version.
+    pub version: &'static str,
+    /// The commit it was built from.
+    pub git_commit: &'static str,
+    /// When it was built.
+    pub build_date: &'static str,
+}
+
+/// What the door is made of.
+pub struct Rest {
+    /// The bus behind it.
+    pub bus: Bus,
+    /// Who may come in.
+    pub authenticate: Authenticate,
+    /// Bounds and choices.
+    pub settings: Settings,
+    /// Shown by `/version`.
+    pub build: Build,
+    /// Cancelled when the server begins to stop: nothing new is taken, and streams end.
+    pub stopping: CancellationToken,
+    /// Answers by class of status, 1xx to 5xx.
+    pub answers: [AtomicU64; 5],
+}
+
+impl Rest {
+    /// A door with no answers given yet.
+    pub fn new(
+        bus: Bus,
+        authenticate: Authenticate,
+        settings: Settings,
+        build: Build,
+        stopping: CancellationToken,
+    ) -> Rest {
+        Rest { bus, authenticate, settings, build, stopping, answers: Default::default() }
+    }
+
+    /// A new request id.
+    pub(crate) fn request_id(&self) -> Arc<str> {
+        let ulid: String = encode_ulid(self.bus.ids().next()).into_iter().map(char::from).collect();
+        format!("req_{ulid}").into()
+    }
+
+    /// The response for the result of a call: 200 with the value, or the failure.
+    pub(crate) fn answer(&self, ctx: &Ctx, result: Result<Value>) -> Response {
+        self.finish(
+            ctx,
+            result.map(|value| {
+                let mut body = Vec::with_capacity(256);
+                write_value(&mut body, &value);
+                json(StatusCode::OK, body)
+            }),
+        )
+    }
+
+    /// The response, or the failure as one.
+    pub(crate) fn finish(&self, ctx: &Ctx, result: Result<Response>) -> Response {
+        let id = ctx.request_id.as_deref().unwrap_or_default();
+        result.unwrap_or_else(|error| problem::refuse(&error, id, &*self.bus.env().clock))
+    }
+}
+
+/// A JSON response; the body ends with a line break, for terminals.
+pub(crate) fn json(status: StatusCode, mut body: Vec<u8>) -> Response {
+    body.push(b'\n');
+    let mut response = (status, body).into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
