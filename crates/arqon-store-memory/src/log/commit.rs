@@ -14,6 +14,7 @@ use arqon_core::record::Epoch;
 use arqon_core::{Record, RoomKey, Tenant, Timestamp};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -69,6 +70,17 @@ impl Slot {
         };
         if let Some(waker) = waker {
             waker.wake();
+        }
+    }
+}
+
+/// Answers that go out when this is dropped, so that an observer that panics leaves nobody waiting for ever.
+struct Answers(Vec<(Arc<Slot>, Answer)>);
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        for (slot, answer) in self.0.drain(..) {
+            slot.resolve(answer);
         }
     }
 }
@@ -156,10 +168,10 @@ impl Core {
                 return;
             }
             let mut records = Vec::new();
-            let mut answers = Vec::with_capacity(requests.len());
+            let mut answers = Answers(Vec::with_capacity(requests.len()));
             let now = self.clock.now();
             for request in requests {
-                answers.push((request.answer, self.commit(writer, &request.batch, now, &mut records)));
+                answers.0.push((request.answer, self.commit(writer, &request.batch, now, &mut records)));
             }
             self.evict(writer);
             self.shrink_dedup(writer);
@@ -167,9 +179,7 @@ impl Core {
             if let (Some(observer), false) = (self.observer.get(), records.is_empty()) {
                 observer.committed(&records);
             }
-            for (slot, answer) in answers {
-                slot.resolve(answer);
-            }
+            drop(answers);
         }
     }
 
@@ -444,7 +454,8 @@ impl StandIn {
             *rung = false;
             drop(rung);
             let Some(core) = core.upgrade() else { return };
-            core.drain();
+            // An observer's panic has been reported by the hook; it must not end this thread, which others count on.
+            let _ = std::panic::catch_unwind(AssertUnwindSafe(|| core.drain()));
             if core.closed.load(Acquire) {
                 return;
             }
