@@ -4,4 +4,5 @@ mod delivery;
 mod durable;
 mod messages;
 mod rights;
+mod together;
 mod world;
