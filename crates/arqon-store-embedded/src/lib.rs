@@ -1,1 +1,8 @@
-//! To be written.
+//! The embedded engine: a log of its own, and records on fjall, in one folder.
+//!
+//! Invariant: confirmed means on disk.
+
+pub mod disk;
+mod log;
+
+pub use log::{BatchResult, EmbeddedLog, Engine, Fault, Flush, LogConfig, OpenReport};

@@ -1,0 +1,72 @@
+//! The disk as the log sees it: a few calls on named files inside one folder, so that a test or a simulation can put
+//! another in its place (torn sectors, lost writes, full disks, failing flushes).
+//!
+//! Invariant: the log reaches the file system through these traits only. Paths are relative to the folder and use `/`.
+
+mod real;
+
+pub use real::RealDisk;
+
+use std::any::Any;
+use std::io;
+use std::sync::Arc;
+
+/// A folder of files.
+pub trait Disk: Send + Sync + 'static {
+    /// Makes an empty file, in place of any that has the name.
+    fn create(&self, path: &str) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Opens a file that exists.
+    fn open(&self, path: &str) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Gives a file another name, in place of any that has it. Durable after `sync_dir`.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file. What is open goes on being readable.
+    fn remove(&self, path: &str) -> io::Result<()>;
+
+    /// The names of the files in a sub-folder, in no order; empty when there is no such folder.
+    fn list(&self, folder: &str) -> io::Result<Vec<String>>;
+
+    /// Makes a sub-folder unless it is there.
+    fn make_dir(&self, folder: &str) -> io::Result<()>;
+
+    /// Makes creations, renames and removals in a sub-folder durable.
+    fn sync_dir(&self, folder: &str) -> io::Result<()>;
+
+    /// Takes the folder for this process until the answer is dropped; `Taken` when another holds it.
+    fn lock(&self, path: &str) -> io::Result<Locking>;
+
+    /// Where this is, for messages to people.
+    fn name(&self) -> String;
+}
+
+/// What became of taking the folder.
+pub enum Locking {
+    /// It is ours while this value lives.
+    Held(Box<dyn Any + Send + Sync>),
+    /// Another process has it; its id if it left one.
+    Taken(Option<u32>),
+}
+
+/// One open file.
+pub trait DiskFile: Send + Sync + 'static {
+    /// Fills `buf` from `at`; fewer bytes only at the end of the file.
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize>;
+
+    /// Writes all of `buf` at `at`.
+    fn write_at(&self, buf: &[u8], at: u64) -> io::Result<()>;
+
+    /// Makes the file `len` bytes of zeros that take their place on the disk now, durably, so that a later
+    /// `sync_data` has nothing but data to write. For new files.
+    fn preallocate(&self, len: u64) -> io::Result<()>;
+
+    /// Cuts or extends the file.
+    fn truncate(&self, len: u64) -> io::Result<()>;
+
+    /// Makes what was written durable.
+    fn sync_data(&self) -> io::Result<()>;
+
+    /// The length of the file.
+    fn size(&self) -> io::Result<u64>;
+}

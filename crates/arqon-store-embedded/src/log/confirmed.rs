@@ -1,0 +1,87 @@
+//! `log/confirmed`: how far everything was confirmed, rewritten after each flush.
+//!
+//! Two slots are written by turns, so that one torn write leaves the other. It is not flushed with each block: it
+//! survives the process, and mostly the machine. Invariant: it never says more than is on disk; it may say less.
+
+use super::fields::{Fields, Put};
+use super::format::Tail;
+use crate::disk::{Disk, DiskFile};
+use crc32c::crc32c;
+use std::io;
+use std::sync::Arc;
+
+pub(crate) const PATH: &str = "log/confirmed";
+const MAGIC: u64 = u64::from_le_bytes(*b"ARQCONF\x01");
+const SLOT: u64 = 4096;
+
+/// What the file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Confirmed {
+    pub log_id: u64,
+    pub tail: Tail,
+    turn: u64,
+}
+
+/// The file, open for writing.
+pub(crate) struct ConfirmedFile {
+    file: Arc<dyn DiskFile>,
+    log_id: u64,
+    turn: u64,
+    bytes: Vec<u8>,
+}
+
+/// Reads the newer slot that is whole, and how many are.
+pub(crate) fn read(disk: &dyn Disk) -> (Option<Confirmed>, usize) {
+    let Ok(file) = disk.open(PATH) else { return (None, 0) };
+    let slots: Vec<Confirmed> = [0, SLOT].into_iter().filter_map(|at| read_slot(&*file, at)).collect();
+    (slots.iter().max_by_key(|c| c.turn).copied(), slots.len())
+}
+
+fn read_slot(file: &dyn DiskFile, at: u64) -> Option<Confirmed> {
+    let mut bytes = [0; 128];
+    let n = file.read_at(&mut bytes, at).ok()?;
+    let mut f = Fields(&bytes[..n]);
+    if f.u64()? != MAGIC {
+        return None;
+    }
+    let confirmed = Confirmed { log_id: f.u64()?, turn: f.u64()?, tail: Tail::read(&mut f)? };
+    let used = n - f.0.len();
+    (f.u32()? == crc32c(&bytes[..used])).then_some(confirmed)
+}
+
+impl ConfirmedFile {
+    /// Opens the file, made if it is not there.
+    pub fn open(disk: &dyn Disk, log_id: u64) -> io::Result<Self> {
+        let turn = read(disk).0.map_or(0, |c| c.turn);
+        let file = match disk.open(PATH) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let file = disk.create(PATH)?;
+                file.write_at(&[0; 2 * SLOT as usize], 0)?;
+                file.sync_data()?;
+                disk.sync_dir("log")?;
+                file
+            }
+            Err(e) => return Err(e),
+        };
+        Ok(ConfirmedFile { file, log_id, turn, bytes: Vec::with_capacity(128) })
+    }
+
+    /// Writes where the log stands.
+    pub fn write(&mut self, tail: Tail) -> io::Result<()> {
+        self.turn += 1;
+        self.bytes.clear();
+        self.bytes.u64(MAGIC);
+        self.bytes.u64(self.log_id);
+        self.bytes.u64(self.turn);
+        tail.put(&mut self.bytes);
+        let crc = crc32c(&self.bytes);
+        self.bytes.u32(crc);
+        self.file.write_at(&self.bytes, (self.turn % 2) * SLOT)
+    }
+
+    /// Makes it durable.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}

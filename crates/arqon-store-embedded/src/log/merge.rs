@@ -1,0 +1,129 @@
+//! Puts the rooms together from what the segments hold, oldest first: lineage, end, what is damaged, and whose tail is in
+//! doubt.
+//!
+//! A hole in a room is known when the room is mentioned again behind it. A room that is not mentioned again behind a
+//! damaged region may have lost its tail there: it gets a new epoch, far above any offset that it can have given out.
+//! Invariant: within one epoch no offset is given out twice.
+
+use super::format::RECORD_LEAST;
+use super::lineage::Lineage;
+use super::survey::{Found, Survey};
+use super::trims::RoomTrim;
+use arqon_core::RoomKey;
+use arqon_core::record::Epoch;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// New epochs begin after a multiple of this, so that people see the break.
+const EPOCH_STEP: u64 = 1_000_000;
+
+/// One room over all segments.
+#[derive(Debug)]
+pub(crate) struct Merged {
+    pub key: Arc<RoomKey>,
+    pub lineage: Lineage,
+    pub end: u64,
+    pub damaged: Vec<(u64, u64)>,
+    /// Where its records are: (index of the segment, index of the head), oldest first.
+    pub heads: Vec<(usize, usize)>,
+    /// How many records may have been lost before the last mention.
+    seen: u64,
+    /// How many records may have been lost behind its last record; not 0 means that it needs a new epoch.
+    pub doubt: u64,
+}
+
+impl Merged {
+    fn new(key: Arc<RoomKey>, lineage: Lineage) -> Self {
+        Merged { key, lineage, end: 0, damaged: Vec::new(), heads: Vec::new(), seen: 0, doubt: 0 }
+    }
+
+    /// The room's next offset was `start` when `lost` records may have been lost so far.
+    fn mention(&mut self, lineage: &Lineage, start: u64, lost: u64) {
+        if start > self.end + 1 {
+            // Without damage in between, what is missing was trimmed.
+            if lost > self.seen {
+                self.damaged.push((self.end + 1, start - 1));
+            }
+            self.end = start - 1;
+        }
+        if lineage.is_later(&self.lineage) {
+            self.lineage = lineage.clone();
+        }
+        self.seen = lost;
+    }
+
+    /// Begins a new epoch if the tail is in doubt.
+    pub fn settle(&mut self, random: u64) -> bool {
+        if self.doubt == 0 {
+            return false;
+        }
+        let above = (self.end + self.doubt + 1) / EPOCH_STEP + 1;
+        let first = above * EPOCH_STEP + 1;
+        self.lineage = self.lineage.extended(Epoch::durable(random), first);
+        self.damaged.push((self.end + 1, first - 1));
+        self.end = first - 1;
+        self.doubt = 0;
+        true
+    }
+}
+
+/// How many records a region can have held.
+fn held(region: &(u64, u64)) -> u64 {
+    (region.1 - region.0) / RECORD_LEAST
+}
+
+/// Puts the rooms together.
+pub(crate) fn merge(survey: &Survey) -> BTreeMap<RoomKey, Merged> {
+    let mut rooms: BTreeMap<RoomKey, Merged> = BTreeMap::new();
+    let mut graves: Vec<(&RoomKey, &RoomTrim)> = survey.trims.rooms.iter().collect();
+    graves.retain(|(_, trim)| trim.grave.is_some());
+    graves.sort_by_key(|(_, trim)| trim.grave.as_ref().map(|g| g.as_of));
+    let mut graves = graves.into_iter().peekable();
+    let mut lost = 0;
+    for (i, found) in survey.segments.iter().enumerate() {
+        while let Some((key, trim)) =
+            graves.next_if(|(_, t)| t.grave.as_ref().is_some_and(|g| g.as_of <= found.id))
+        {
+            bury(&mut rooms, key, trim, lost);
+        }
+        take_segment(&mut rooms, i, found, lost);
+        lost += found.regions.iter().map(held).sum::<u64>();
+    }
+    for (key, trim) in graves {
+        bury(&mut rooms, key, trim, lost);
+    }
+    for room in rooms.values_mut() {
+        room.doubt = lost - room.seen;
+    }
+    rooms
+}
+
+fn bury(rooms: &mut BTreeMap<RoomKey, Merged>, key: &RoomKey, trim: &RoomTrim, lost: u64) {
+    let Some(grave) = &trim.grave else { return };
+    let room =
+        rooms.entry(key.clone()).or_insert_with(|| Merged::new(Arc::new(key.clone()), grave.lineage.clone()));
+    // A grave is a mention of the room at its time, unless later segments say more than it does.
+    if grave.end >= room.end {
+        room.mention(&grave.lineage, grave.end + 1, lost);
+    }
+}
+
+fn take_segment(rooms: &mut BTreeMap<RoomKey, Merged>, i: usize, found: &Found, lost: u64) {
+    for (j, head) in found.heads.iter().enumerate() {
+        let room = rooms
+            .entry((*head.key).clone())
+            .or_insert_with(|| Merged::new(head.key.clone(), head.lineage.clone()));
+        let before_first = |r: &&(u64, u64)| r.0 < head.first_pos;
+        let lost_before = lost + found.regions.iter().filter(before_first).map(held).sum::<u64>();
+        room.mention(&head.lineage, head.start, lost_before);
+        room.damaged.extend_from_slice(&head.damaged);
+        room.end = head.damaged.iter().map(|d| d.1).fold(room.end.max(head.last), u64::max);
+        if found.present {
+            room.heads.push((i, j));
+        } else if head.records > 0 {
+            room.damaged.push((head.first, head.last));
+        }
+        let before = |r: &&(u64, u64)| r.0 < head.last_pos;
+        room.seen = lost + found.regions.iter().filter(before).map(held).sum::<u64>();
+    }
+}

@@ -1,0 +1,6 @@
+//! The tests of the embedded engine.
+
+// In a test an unwrap is an assertion.
+#![allow(clippy::unwrap_used)]
+
+mod log_contract;
