@@ -98,7 +98,7 @@ pub(super) fn object(field: &str, raw: Bytes) -> Result<Option<Bytes>> {
         return Ok(None);
     }
     let text = std::str::from_utf8(&raw).map_err(|_| Error::invalid(field, "not UTF-8"))?;
-    let broken = Scanner::whole(text).map_err(|fault| {
+    let broken = Scanner::nested(text).map_err(|fault| {
         Error::invalid(field, format!("not JSON at byte {}: expected {}", fault.at, fault.expected))
     })?;
     if !text.trim_ascii_start().starts_with('{') {

@@ -1,0 +1,84 @@
+//! Messages on their way into the core, in the order in which they came.
+//!
+//! Invariant: answers are given in the order of the messages, and what is under way is bounded by batches and bytes.
+
+use arqon_core::bus::{Publish, Publishing, Receipt};
+use arqon_core::{MessageId, Result};
+use arqon_wire::{Form, Sent};
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// Batches under way before reading pauses: enough to keep a disk busy while confirms travel.
+const BATCHES: usize = 64;
+/// Bytes under way before reading pauses.
+const BYTES: usize = 8 * 1024 * 1024;
+
+/// How the sender of a message is to be answered.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) id: Option<MessageId>,
+    /// Whether success is told; failure always is.
+    pub(crate) confirm: bool,
+    pub(crate) form: Form,
+}
+
+/// Messages of one read that go to the core in one call.
+#[derive(Default)]
+pub(crate) struct Gathered {
+    pub(crate) messages: Vec<Publish>,
+    asked: Vec<Asked>,
+    bytes: usize,
+}
+
+impl Gathered {
+    pub(crate) fn add(&mut self, form: Form, sent: Sent) {
+        let Sent { publish, confirm } = sent;
+        self.bytes += publish.payload.len() + 256;
+        self.asked.push(Asked { id: publish.id.clone(), confirm, form });
+        self.messages.push(publish);
+    }
+}
+
+struct Batch {
+    work: Publishing,
+    asked: Vec<Asked>,
+    bytes: usize,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Publishes {
+    batches: VecDeque<Batch>,
+    bytes: usize,
+}
+
+impl Publishes {
+    pub(crate) fn is_full(&self) -> bool {
+        self.batches.len() >= BATCHES || self.bytes >= BYTES
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// Remembers what the core has been given. `gathered.messages` are with `work` already.
+    pub(crate) fn push(&mut self, work: Publishing, gathered: Gathered) {
+        let Gathered { asked, bytes, .. } = gathered;
+        self.bytes += bytes;
+        self.batches.push_back(Batch { work, asked, bytes });
+    }
+
+    /// The next batch that is decided, with what became of each message.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Vec<(Asked, Result<Receipt>)>> {
+        let front = self.batches.front_mut()?;
+        let Poll::Ready(results) = Pin::new(&mut front.work).poll(cx) else { return None };
+        let batch = self.batches.pop_front()?;
+        self.bytes -= batch.bytes;
+        if self.batches.is_empty() {
+            // An idle connection holds no queue.
+            self.batches = VecDeque::new();
+        }
+        Some(batch.asked.into_iter().zip(results).collect())
+    }
+}
