@@ -11,7 +11,7 @@ use crate::{Endpoint, Error, Result};
 use arqon_core::env::Env;
 use arqon_core::{AgentId, address};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -181,7 +181,7 @@ impl Builder {
         let shared = Arc::new(Shared::new(env, endpoint, state));
         let client = Client::new(shared.clone());
         let (first, connected) = oneshot::channel();
-        let driver = Driver { shared: shared.clone(), settings };
+        let driver = Driver { shared: shared.clone(), settings, last_token: Mutex::default() };
         shared.env.spawner.spawn("arqon-client", Box::pin(driver.run(first)));
         connected.await.map_err(|_| Error::Closed)??;
         Ok(client)

@@ -145,16 +145,24 @@ impl Client {
     /// # Errors
     /// The server refuses, or no answer comes within 30 s.
     pub async fn call(&self, name: &str, args: serde_json::Value) -> Result<serde_json::Value> {
+        let data = self.call_raw(name, args).await?;
+        serde_json::from_slice(&data).map_err(|e| Error::Protocol(format!("the answer to `{name}`: {e}")))
+    }
+
+    /// The same, with the data as the JSON text that the server sent.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub async fn call_raw(&self, name: &str, args: serde_json::Value) -> Result<Bytes> {
         let args = arqon_wire::value_from_json(args.to_string().as_bytes())?;
         let reads = ["list_", "get_", "history", "status", "ping", "help", "channel_info"];
         let again = reads.iter().any(|prefix| name.starts_with(prefix));
-        let data = loop {
+        loop {
             match self.command(name, &args).await {
                 Err(Error::Lost(_)) if again => {}
-                other => break other?,
+                other => return other,
             }
-        };
-        serde_json::from_slice(&data).map_err(|e| Error::Protocol(format!("the answer to `{name}`: {e}")))
+        }
     }
 
     async fn command(&self, name: &str, args: &Value) -> Result<Bytes> {

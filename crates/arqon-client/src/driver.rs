@@ -15,8 +15,8 @@ use arqon_wire::json::client;
 use bytes::Bytes;
 use futures_util::SinkExt;
 use futures_util::stream::{SplitSink, SplitStream, StreamExt};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::{self, Message as Frame};
@@ -53,6 +53,7 @@ struct Conversation {
 pub(crate) struct Driver {
     pub(crate) shared: Arc<Shared>,
     pub(crate) settings: Settings,
+    pub(crate) last_token: Mutex<Option<String>>,
 }
 
 impl Driver {
@@ -119,16 +120,34 @@ impl Driver {
 
     async fn connect(&self) -> Result<Socket, Failure> {
         let agent = self.shared.lock().agent.clone();
-        // Read at each attempt: a server that was started anew may have left a new token.
-        let token = self.settings.token.find(&self.shared.endpoint).map_err(Failure::Never)?;
+        let token = self.find_token()?;
         let hello = Hello {
             token: token.as_deref(),
             user_agent: &self.settings.user_agent,
             agent: agent.as_ref().map(|(id, _)| id.as_str()),
             skills: agent.as_ref().map_or(&[], |(_, skills)| skills),
         };
-        socket::connect(&self.shared.endpoint, &self.settings.tls, &hello, self.settings.connect_timeout)
-            .await
+        let timeout = self.settings.connect_timeout;
+        match socket::connect(&self.shared.endpoint, &self.settings.tls, &hello, timeout).await {
+            // A server that was just started may have left its token between our look and our knock.
+            Err(Failure::Never(Error::Rejected { code: Code::Unauthenticated, reason, .. }))
+                if self.find_token()? != token =>
+            {
+                Err(Failure::Later(reason))
+            }
+            other => other,
+        }
+    }
+
+    /// The token as it is now, since a server that was started anew may have left another; while a server is down its
+    /// token may be gone from the file, and the last one is as good.
+    fn find_token(&self) -> Result<Option<String>, Failure> {
+        let found = self.settings.token.find(&self.shared.endpoint).map_err(Failure::Never)?;
+        let mut last = self.last_token.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.is_some() {
+            last.clone_from(&found);
+        }
+        Ok(last.clone())
     }
 
     async fn converse(&self, socket: Socket) -> Conversation {

@@ -150,6 +150,14 @@ impl Subscription {
         self.hand_out()
     }
 
+    /// Resolves once every acknowledgement is on the server's disk; see [`Client::flush`].
+    ///
+    /// # Errors
+    /// The client was closed before.
+    pub async fn flush(&self) -> Result<()> {
+        self.client.flush().await
+    }
+
     /// Takes over what waits; leaves a waker where nothing does.
     fn refill(&mut self, cx: Option<&mut Context<'_>>) {
         if !self.taken.is_empty() || self.ended {

@@ -1,0 +1,67 @@
+//! The commands: one file for each, with its arguments, its help and its work.
+
+mod channels;
+mod completions;
+mod config;
+mod dead_letters;
+mod doctor;
+mod history;
+
+mod publish;
+mod reply;
+mod request;
+mod serve;
+mod status;
+mod subscribe;
+mod subscriptions;
+mod token;
+
+use crate::connect::Outcome;
+use crate::options::Cli;
+use clap::Subcommand;
+
+/// What can be done.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Serve(serve::Serve),
+    Pub(publish::Pub),
+    Sub(subscribe::Sub),
+    Req(request::Req),
+    Reply(reply::Reply),
+    Status(status::Status),
+    Channels(channels::Channels),
+    History(history::History),
+    DeadLetters(dead_letters::DeadLetters),
+    Subscriptions(subscriptions::Subscriptions),
+    Token(token::Token),
+
+    Config(config::Config),
+    Doctor(doctor::Doctor),
+    Completions(completions::Completions),
+}
+
+/// Does what was asked for.
+pub(crate) fn run(cli: &Cli) -> Outcome {
+    let global = &cli.global;
+    // The server has a way of its own to log.
+    if !matches!(cli.command, Command::Serve(_)) {
+        global.init_logging();
+    }
+    match &cli.command {
+        Command::Serve(command) => command.run(global),
+        Command::Pub(command) => command.run(global),
+        Command::Sub(command) => command.run(global),
+        Command::Req(command) => command.run(global),
+        Command::Reply(command) => command.run(global),
+        Command::Status(command) => command.run(global),
+        Command::Channels(command) => command.run(global),
+        Command::History(command) => command.run(global),
+        Command::DeadLetters(command) => command.run(global),
+        Command::Subscriptions(command) => command.run(global),
+        Command::Token(command) => command.run(global),
+
+        Command::Config(command) => command.run(global),
+        Command::Doctor(command) => command.run(global),
+        Command::Completions(command) => command.run(),
+    }
+}

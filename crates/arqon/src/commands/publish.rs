@@ -1,0 +1,170 @@
+//! `arqon pub`: what it takes, and where each kind of input comes from.
+
+mod input;
+mod pipeline;
+
+use crate::connect::{Outcome, block_on, with_client};
+use crate::failure::Failure;
+use crate::options::{Global, Patience, duration, patience};
+use arqon_client::{Payload, Priority, Publisher};
+use clap::Args;
+use input::Source;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Publish messages: one payload, or each line of standard input or of files.
+#[derive(Args)]
+#[command(
+    after_help = "A line that is a JSON object is the payload as it is; any other line becomes {\"text\": …}.
+The exit code is 0 only when every message is confirmed: durable ones are on disk then.
+
+Examples:
+  arqon pub repo:main 'build finished'
+  arqon pub repo:main '{\"commit\":\"8c1f\",\"ok\":true}' --json
+  git log --format='{\"id\":\"%h\"}' | arqon pub repo:history --key-field id
+  arqon pub sensor:raw day1.jsonl day2.jsonl"
+)]
+pub(crate) struct Pub {
+    /// `room:channel`, `@agent`, `@skill/NAME` or `@all`.
+    pub(super) address: String,
+    /// A payload, `-` for standard input (the default), or files.
+    #[arg(value_name = "PAYLOAD | - | FILE")]
+    input: Vec<String>,
+    /// Take the one argument as text, even if a file has that name.
+    #[arg(long)]
+    text: bool,
+    /// A field of each payload whose value is its idempotency key: stored once per key and room, for 24 hours.
+    #[arg(long, value_name = "FIELD")]
+    pub(super) key_field: Option<String>,
+    /// critical, high, normal or low.
+    #[arg(long, default_value = "normal", value_parser = priority)]
+    pub(super) priority: Priority,
+    /// A JSON object that travels with each message.
+    #[arg(long, value_name = "JSON", value_parser = metadata)]
+    pub(super) metadata: Option<Payload>,
+    /// Where answers are expected.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) reply_to: Option<String>,
+    /// Not delivered later than this after it was sent.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(super) expires_in: Option<Duration>,
+    /// Messages on their way at once (1 to 1024).
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    window: u16,
+    /// How long to keep trying when the server goes away or its disk is full: a time or `forever`.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = patience)]
+    retry_for: Patience,
+}
+
+fn priority(text: &str) -> Result<Priority, String> {
+    Priority::parse(text).map_err(|e| e.message().to_owned())
+}
+
+fn metadata(text: &str) -> Result<Payload, String> {
+    match Payload::raw(text.to_owned()) {
+        Ok(payload) if payload.is_object() => Ok(payload),
+        Ok(_) => Err("expected a JSON object".to_owned()),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+/// Endings by which a word that is no file was most likely meant to be one.
+const ENDINGS: [&str; 12] =
+    ["json", "jsonl", "ndjson", "txt", "log", "csv", "tsv", "md", "xml", "yaml", "yml", "gz"];
+
+impl Pub {
+    pub(crate) fn run(&self, global: &Global) -> Outcome {
+        let sources = self.sources()?;
+        block_on(with_client(global, "pub", self.retry_for, |client| async move {
+            let publisher = client.publisher(usize::from(self.window));
+            pipeline::Pipeline::new(self, global, &publisher).run(sources).await
+        }))
+    }
+
+    /// What to read, in order; a file that is not there is said before anything is sent.
+    fn sources(&self) -> Result<Vec<Source>, Failure> {
+        match self.input.as_slice() {
+            [] => Ok(vec![Source::Stdin]),
+            [one] if self.text => Ok(vec![Source::Payload(one.clone())]),
+            _ if self.text => Err(Failure::usage("--text takes one argument; quote a text with spaces")),
+            [one] if one != "-" => one_argument(one).map(|source| vec![source]),
+            many => {
+                many.iter().map(|name| if name == "-" { Ok(Source::Stdin) } else { file(name) }).collect()
+            }
+        }
+    }
+
+    /// A message with everything that the options say of it.
+    pub(super) fn message(&self, publisher: &Publisher, payload: Payload) -> arqon_client::Publish {
+        let key = self.key_field.as_deref().and_then(|field| key_of(&payload, field));
+        let mut message = publisher.message(&self.address, payload).priority(self.priority);
+        if let Some(metadata) = &self.metadata {
+            message = message.metadata(metadata.clone());
+        }
+        if let Some(to) = &self.reply_to {
+            message = message.reply_to(to.clone());
+        }
+        if let Some(after) = self.expires_in {
+            message = message.expires_in(after);
+        }
+        match key {
+            Some(key) => message.idempotency_key(key),
+            None => message,
+        }
+    }
+}
+
+/// The key in a payload: text as it is, any other value as JSON.
+fn key_of(payload: &Payload, field: &str) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_slice(payload.as_bytes()).ok()?;
+    match value.get(field)? {
+        serde_json::Value::Null => None,
+        serde_json::Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+fn one_argument(one: &str) -> Result<Source, Failure> {
+    if std::path::Path::new(one).is_file() {
+        return file(one);
+    }
+    let ending = one.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
+    if !one.contains([' ', '{', '\n']) && ENDINGS.contains(&ending.as_str()) {
+        let failure = Failure::usage(format!("there is no file `{one}`"));
+        return Err(failure.todo("to send the word itself, add --text"));
+    }
+    Ok(Source::Payload(one.to_owned()))
+}
+
+fn file(name: &str) -> Result<Source, Failure> {
+    let path = PathBuf::from(name);
+    match std::fs::metadata(&path) {
+        Ok(found) if found.is_dir() => Err(Failure::usage(format!("`{name}` is a folder; expected files"))),
+        Ok(found) => Ok(Source::File { path, bytes: found.is_file().then_some(found.len()) }),
+        Err(e) => {
+            let failure = Failure::usage(format!("cannot read `{name}`: {e}"));
+            Err(failure.todo("several arguments are names of files; quote a text with spaces"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_in_the_payload() {
+        let key = |json: &str| key_of(&Payload::line(json), "id");
+        assert_eq!(key(r#"{"id":"a"}"#).as_deref(), Some("a"));
+        assert_eq!(key(r#"{"id":7}"#).as_deref(), Some("7"));
+        assert_eq!((key(r#"{"id":null}"#), key("text")), (None, None));
+    }
+
+    #[test]
+    fn a_word_that_looks_like_a_missing_file_is_not_published() {
+        assert!(one_argument("no-such-history.jsonl").is_err());
+        for payload in ["hello", "the file is a.txt", r#"{"a":"b.json"}"#, "https://x.example/y"] {
+            assert!(matches!(one_argument(payload), Ok(Source::Payload(_))), "{payload}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Lines in, receipts out: many messages on their way, results in order.
+//!
+//! Invariant: success is reported only when every line has its receipt.
+
+use super::Pub;
+use super::input::{Line, Lines, Source};
+use crate::connect::Outcome;
+use crate::failure::Failure;
+use crate::options::Global;
+use crate::progress::{Progress, grouped};
+use crate::terminal::note;
+use arqon_client::{Code, Error, Payload, Pending, Publisher, Receipt, SystemEnvironment};
+use arqon_core::env::Clock;
+use std::collections::VecDeque;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Refused lines that are shown; the others are counted.
+const REFUSED_SHOWN: u64 = 10;
+/// A bar is drawn for what takes longer than this.
+const BAR_AFTER: Duration = Duration::from_millis(700);
+/// How many receipts pass between looks at the clock.
+const LOOK_EVERY: u64 = 256;
+
+#[derive(Default)]
+struct Counts {
+    confirmed: u64,
+    duplicates: u64,
+    refused: u64,
+    mended: u64,
+    without_key: u64,
+}
+
+pub(super) struct Pipeline<'a> {
+    command: &'a Pub,
+    global: &'a Global,
+    publisher: &'a Publisher,
+    clock: SystemEnvironment,
+    counts: Counts,
+    out: std::io::BufWriter<std::io::Stdout>,
+    progress: Option<Progress>,
+    total: Option<u64>,
+}
+
+impl<'a> Pipeline<'a> {
+    pub(super) fn new(command: &'a Pub, global: &'a Global, publisher: &'a Publisher) -> Self {
+        Pipeline {
+            command,
+            global,
+            publisher,
+            clock: SystemEnvironment::new(),
+            counts: Counts::default(),
+            out: std::io::BufWriter::with_capacity(64 * 1024, std::io::stdout()),
+            progress: None,
+            total: None,
+        }
+    }
+
+    pub(super) async fn run(mut self, sources: Vec<Source>) -> Outcome {
+        self.total = sources.iter().map(Source::bytes).sum();
+        let window = usize::from(self.command.window);
+        let mut lines = Lines::new(sources);
+        let mut pending: VecDeque<(u64, Pending)> = VecDeque::new();
+        let (mut number, mut at_end) = (0, false);
+        while !(at_end && pending.is_empty()) {
+            tokio::select! {
+                biased;
+                result = first(&mut pending), if !pending.is_empty() => {
+                    let line = pending.pop_front().map_or(0, |(line, _)| line);
+                    self.record(line, result, lines.taken)?;
+                    if pending.is_empty() {
+                        self.out.flush()?;
+                    }
+                }
+                line = lines.next(), if !at_end && pending.len() < window => match line? {
+                    None => at_end = true,
+                    Some(line) => {
+                        number += 1;
+                        match self.send(line).await {
+                            Ok(sent) => pending.push_back((number, sent)),
+                            Err(error) => self.refused(number, error)?,
+                        }
+                    }
+                },
+            }
+        }
+        self.out.flush()?;
+        self.finish()
+    }
+
+    async fn send(&mut self, line: Line) -> Result<Pending, Error> {
+        self.counts.mended += u64::from(line.mended);
+        let payload = Payload::line(&line.text);
+        if let Some(field) = &self.command.key_field {
+            self.counts.without_key += u64::from(super::key_of(&payload, field).is_none());
+        }
+        self.publisher.send(self.command.message(self.publisher, payload)).await
+    }
+
+    fn record(&mut self, line: u64, result: Result<Receipt, Error>, bytes: u64) -> Result<(), Failure> {
+        let receipt = match result {
+            Ok(receipt) => receipt,
+            Err(error) => return self.refused(line, error),
+        };
+        self.counts.confirmed += 1;
+        self.counts.duplicates += u64::from(receipt.duplicate);
+        if self.global.json {
+            let mut json = Vec::with_capacity(160);
+            arqon_wire::json::write_receipt_data(&mut json, &receipt);
+            json.push(b'\n');
+            self.out.write_all(&json)?;
+        }
+        if self.counts.confirmed.is_multiple_of(LOOK_EVERY) {
+            self.draw(bytes);
+        }
+        Ok(())
+    }
+
+    fn draw(&mut self, bytes: u64) {
+        let elapsed = self.clock.monotonic();
+        if self.progress.is_none() && elapsed > BAR_AFTER {
+            // Results that scroll by and a bar do not go together on one terminal.
+            let wanted = self.global.chatty() && !(self.global.json && is_terminal());
+            self.progress = Some(Progress::new(wanted, self.total));
+        }
+        if let Some(progress) = &self.progress {
+            progress.set(self.counts.confirmed, bytes, elapsed);
+        }
+    }
+
+    /// A line that is wrong by itself is said and left out; anything else ends it.
+    fn refused(&mut self, line: u64, error: Error) -> Result<(), Failure> {
+        let by_itself = matches!(error.code(), Some(Code::Invalid | Code::TooLarge | Code::Conflict));
+        let wrong_for_all = matches!(error.field(), Some("address" | "to" | "reply_to" | "metadata"));
+        if !by_itself || wrong_for_all {
+            self.out.flush()?;
+            let so_far = grouped(self.counts.confirmed);
+            return Err(Failure::from(error).during(format!("message {line} ({so_far} confirmed before)")));
+        }
+        self.counts.refused += 1;
+        if self.counts.refused <= REFUSED_SHOWN {
+            note(&format!("message {line} was refused: {error}"));
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Outcome {
+        self.progress = None;
+        let Counts { confirmed, duplicates, refused, mended, without_key } = self.counts;
+        if mended > 0 && !self.global.quiet {
+            note(&format!("{} lines were not UTF-8; what could not be read was replaced", grouped(mended)));
+        }
+        if without_key > 0 && !self.global.quiet {
+            let field = self.command.key_field.as_deref().unwrap_or_default();
+            note(&format!("{} messages had no `{field}` and were sent without a key", grouped(without_key)));
+        }
+        if refused > 0 {
+            let what =
+                format!("{} of {} messages were refused", grouped(refused), grouped(refused + confirmed));
+            return Err(Failure::failed(what).todo("the first ones are named above; the others were stored"));
+        }
+        if self.global.chatty() && !self.global.json {
+            let elapsed = self.clock.monotonic().as_secs_f64();
+            let known = if duplicates > 0 {
+                format!(", {} known already", grouped(duplicates))
+            } else {
+                String::new()
+            };
+            let rate = grouped((confirmed as f64 / elapsed.max(0.001)) as u64);
+            let many = if confirmed == 1 { "" } else { "s" };
+            note(&format!(
+                "{} message{many} confirmed in {elapsed:.1} s ({rate}/s){known}",
+                grouped(confirmed)
+            ));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn is_terminal() -> bool {
+    std::io::IsTerminal::is_terminal(&std::io::stdout())
+}
+
+/// The oldest result to come.
+async fn first(pending: &mut VecDeque<(u64, Pending)>) -> Result<Receipt, Error> {
+    match pending.front_mut() {
+        Some((_, receipt)) => receipt.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,111 @@
+//! What every command understands: where the server is, as whom, and how to speak.
+
+use crate::commands::Command;
+use arqon_client::{Builder, Client, DEFAULT_URL};
+use clap::{Args, Parser};
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One bus for a fleet of AI agents: messages that are not lost, in one binary.
+#[derive(Parser)]
+#[command(
+    name = "arqon",
+    version,
+    max_term_width = 100,
+    propagate_version = true,
+    subcommand_required = true
+)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "Examples:
+  arqon serve                                  start the bus on http://127.0.0.1:9100
+  arqon sub 'repo:*'                           see what is said, as it is said
+  git log --oneline | arqon pub repo:history   each line becomes a message
+
+Exit codes: 0 done, 1 failed, 2 used wrongly, 3 refused (rights), 4 not reachable."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command understands.
+#[derive(Args, Clone)]
+pub(crate) struct Global {
+    /// The server.
+    #[arg(long, global = true, env = "ARQON_URL", hide_env_values = true, default_value = DEFAULT_URL, help_heading = "Global options")]
+    pub(crate) url: String,
+    /// The token [default: what a local server left for this user].
+    #[arg(long, global = true, env = "ARQON_TOKEN", hide_env_values = true, help_heading = "Global options")]
+    pub(crate) token: Option<String>,
+    /// Certificate authorities to trust besides the public ones (PEM).
+    #[arg(
+        long,
+        global = true,
+        env = "ARQON_CA",
+        hide_env_values = true,
+        value_name = "FILE",
+        help_heading = "Global options"
+    )]
+    pub(crate) ca: Option<PathBuf>,
+    /// Speak JSON, for machines.
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) json: bool,
+    /// Say nothing beside results and errors.
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Global options")]
+    pub(crate) quiet: bool,
+    /// Say what happens (twice: in detail).
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
+    pub(crate) verbose: u8,
+}
+
+impl Global {
+    /// A client to be, with the server and the token that were asked for.
+    pub(crate) fn client(&self, command: &str) -> Builder {
+        let builder = Client::builder(&self.url).name(format!("arqon {command}"));
+        let builder = match &self.ca {
+            Some(path) => builder.authorities(path),
+            None => builder,
+        };
+        match self.token.as_deref().filter(|token| !token.is_empty()) {
+            Some(token) => builder.token(token),
+            None => builder,
+        }
+    }
+
+    /// What the libraries have to say goes to standard error: troubles, and with `-v` more.
+    pub(crate) fn init_logging(&self) {
+        let level = match (self.quiet, self.verbose) {
+            (true, _) => "error",
+            (false, 0) => "warn",
+            (false, 1) => "warn,arqon_client=debug",
+            (false, _) => "debug",
+        };
+        let logger = tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr);
+        // An error means that a logger is set already, which is as good.
+        let _ = logger.without_time().with_target(false).with_ansi(false).try_init();
+    }
+
+    /// Whether somebody reads standard error who wants to be told how it goes.
+    pub(crate) fn chatty(&self) -> bool {
+        !self.quiet && (self.verbose > 0 || std::io::stderr().is_terminal())
+    }
+}
+
+/// A span of time such as `500ms`, `5s`, `10m`, `2h`, `7d`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    arqon_server::config::parse_duration(text)
+        .ok_or_else(|| "expected a time such as `500ms`, `5s`, `10m` or `2h`".to_owned())
+}
+
+/// A span of time, or `forever`.
+pub(crate) fn patience(text: &str) -> Result<Patience, String> {
+    if text == "forever" { Ok(Patience(None)) } else { duration(text).map(|d| Patience(Some(d))) }
+}
+
+/// How long to keep trying when the server is away.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience(pub(crate) Option<Duration>);
