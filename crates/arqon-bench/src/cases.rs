@@ -76,7 +76,7 @@ impl Run {
     pub fn line(&self) -> String {
         let (rate, cpu, others) = (self.rate(), self.server_cpu(), self.others());
         let load = self.usage.load / self.count as f64 * 1e6;
-        let latency = (self.latency.len() > 0).then(|| {
+        let latency = (!self.latency.is_empty()).then(|| {
             let (p50, p99) = (self.latency.value_at_quantile(0.5), self.latency.value_at_quantile(0.99));
             format!(", p50 {p50} µs, p99 {p99} µs")
         });

@@ -3,5 +3,9 @@
 //! Invariant: each test has its own folder, its own port and its own credentials; nothing outlives its handle.
 
 pub mod dice;
+pub mod door;
 pub mod process;
+mod server;
 pub mod wait;
+
+pub use server::TestServer;

@@ -8,6 +8,7 @@ mod client;
 mod port;
 
 pub use client::Client;
+pub use port::outside_ephemeral;
 
 use crate::wait;
 use std::fs::{self, File};
@@ -30,9 +31,14 @@ pub struct Site {
 }
 
 impl Site {
-    /// A new place for the binary at that path.
+    /// A new place for the binary at that path, in the system's temporary folder.
     pub fn new(binary: impl Into<PathBuf>) -> Site {
-        let dir = TempDir::with_prefix("arqon-site-").expect("a temporary folder can be made");
+        Site::new_in(&std::env::temp_dir(), binary)
+    }
+
+    /// The same in a folder of choice, such as one on the disk that is to be measured.
+    pub fn new_in(folder: &Path, binary: impl Into<PathBuf>) -> Site {
+        let dir = TempDir::with_prefix_in("arqon-site-", folder).expect("a temporary folder can be made");
         for sub in ["config", "home", "out"] {
             fs::create_dir(dir.path().join(sub)).expect("the temporary folder is ours");
         }

@@ -24,7 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("arqon", &["arqon-core", "arqon-wire", "arqon-client", "arqon-server", "arqon-store-embedded"]),
     ("arqon-testkit", &["arqon-core", "arqon-wire", "arqon-client", "arqon-server"]),
-    ("arqon-bench", &["arqon-core", "arqon-wire", "arqon-client"]),
+    ("arqon-bench", &["arqon-testkit"]),
     ("xtask", &[]),
 ];
 

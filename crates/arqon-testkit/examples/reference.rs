@@ -1,0 +1,80 @@
+//! Prints the generated parts of the documents as one JSON object, `FILE#MARKER` → Markdown; `cargo xtask codegen`
+//! puts them between the markers.
+
+#![allow(clippy::print_stdout, reason = "a program that prints")]
+
+use arqon_core::operations::{self, Method, Operation};
+use serde_json::json;
+use std::fmt::Write as _;
+
+fn main() {
+    let parts = json!({
+        "docs/protocol.md#operations": operations_reference(),
+        "docs/configuration.md#configuration": arqon_server::config::reference(),
+    });
+    println!("{parts:#}");
+}
+
+/// A table of all operations, then each with its arguments.
+fn operations_reference() -> String {
+    let mut out =
+        String::from("| operation | what it does | right | calls a minute | HTTP |\n|---|---|---|---|---|\n");
+    for operation in operations::all() {
+        row(&mut out, operation);
+    }
+    for operation in operations::all() {
+        details(&mut out, operation);
+    }
+    out
+}
+
+fn row(out: &mut String, operation: &Operation) {
+    let Operation { name, summary, permission, .. } = operation;
+    let rate = match operation.per_minute {
+        0 => "unlimited".to_owned(),
+        n => n.to_string(),
+    };
+    let route = match &operation.route {
+        Some(route) => format!("`{} {}`", method(route.method), route.path),
+        None if operation.needs_connection => "needs a live connection".to_owned(),
+        None => "–".to_owned(),
+    };
+    let right = permission.as_str();
+    writeln!(out, "| [`{name}`](#{name}) | {} | `{right}` | {rate} | {route} |", cell(summary))
+        .expect("writing to a string cannot fail");
+}
+
+fn details(out: &mut String, operation: &Operation) {
+    let mut write = || {
+        writeln!(out, "\n#### `{}`\n\n{}\n", operation.name, operation.summary)?;
+        if !operation.args.is_empty() {
+            writeln!(out, "| argument | type | needed | meaning |\n|---|---|---|---|")?;
+        }
+        for arg in operation.args {
+            let needed = if arg.required { "yes" } else { "" };
+            writeln!(out, "| `{}` | {} | {needed} | {} |", arg.name, arg.kind.as_str(), cell(arg.doc))?;
+        }
+        if !operation.args.is_empty() {
+            writeln!(out)?;
+        }
+        if !operation.answer.is_empty() {
+            writeln!(out, "Answers with {}.\n", operation.answer)?;
+        }
+        write!(out, "```json\n{{\"type\":\"command\",\"command\":\"{}\",\"args\":", operation.name)?;
+        writeln!(out, "{}}}\n```", operation.example)
+    };
+    write().expect("writing to a string cannot fail");
+}
+
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+fn method(method: Method) -> &'static str {
+    match method {
+        Method::Get => "GET",
+        Method::Post => "POST",
+        Method::Put => "PUT",
+        Method::Delete => "DELETE",
+    }
+}

@@ -1,0 +1,4 @@
+//! Scenarios over the whole server in this process, each written once and run over every door.
+
+mod doors;
+mod restart;
