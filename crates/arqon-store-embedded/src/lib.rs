@@ -4,5 +4,6 @@
 
 pub mod disk;
 mod log;
+pub mod records;
 
 pub use log::{BatchResult, EmbeddedLog, Engine, Fault, Flush, LogConfig, OpenReport};

@@ -4,3 +4,4 @@
 #![allow(clippy::unwrap_used)]
 
 mod log_contract;
+mod records;
