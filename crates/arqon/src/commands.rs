@@ -4,6 +4,7 @@ mod channels;
 mod completions;
 mod config;
 mod dead_letters;
+mod demo;
 mod doctor;
 mod history;
 
@@ -24,6 +25,7 @@ use clap::Subcommand;
 #[derive(Subcommand)]
 pub(crate) enum Command {
     Serve(serve::Serve),
+    Demo(demo::Demo),
     Pub(publish::Pub),
     Sub(subscribe::Sub),
     Req(request::Req),
@@ -49,6 +51,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
     }
     match &cli.command {
         Command::Serve(command) => command.run(global),
+        Command::Demo(command) => command.run(global),
         Command::Pub(command) => command.run(global),
         Command::Sub(command) => command.run(global),
         Command::Req(command) => command.run(global),

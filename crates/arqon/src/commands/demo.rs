@@ -71,7 +71,9 @@ impl Demo {
         let shown = played.and_then(|verdict| Ok(view.verdict(&verdict, kept.as_deref())?));
         match (shown, kept) {
             (Ok(()), _) => Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
-            (Err(failure), Some(folder)) => Err(failure.todo(format!("what was written is in {}", folder.display()))),
+            (Err(failure), Some(folder)) => {
+                Err(failure.todo(format!("what was written is in {}", folder.display())))
+            }
             (Err(failure), None) => Err(failure),
         }
     }
@@ -118,7 +120,8 @@ impl Demo {
             look.tick().await;
             let scene = agents.scene(bus.id())?;
             view.show(&scene)?;
-            if kills < self.kills && scene.confirmed as u64 >= self.messages * (kills + 1) / (self.kills + 1) {
+            if kills < self.kills && scene.confirmed as u64 >= self.messages * (kills + 1) / (self.kills + 1)
+            {
                 kills += 1;
                 *bus = kill_and_restart(stage, view, bus, agents).await?;
             }

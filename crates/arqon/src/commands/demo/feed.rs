@@ -12,7 +12,8 @@ const BEAT: Duration = Duration::from_millis(20);
 /// Who works in the demo's repository.
 const AUTHORS: [&str; 6] = ["planner", "coder-1", "coder-2", "tester", "reviewer", "writer"];
 /// What they do.
-const CHANGES: [&str; 5] = ["refine the plan", "add a parser", "cover the edge", "ask for review", "explain why"];
+const CHANGES: [&str; 5] =
+    ["refine the plan", "add a parser", "cover the edge", "ask for review", "explain why"];
 
 /// That many lines, each a JSON object that occurs once.
 pub(super) fn lines(count: usize) -> String {

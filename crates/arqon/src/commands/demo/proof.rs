@@ -88,7 +88,8 @@ fn read_confirmed(evidence: &Evidence<'_>, verdict: &mut Verdict) -> Vec<Confirm
 fn read_received(evidence: &Evidence<'_>, verdict: &mut Verdict) -> Vec<Received> {
     let parsed = evidence.sent.lines().map(|text| serde_json::from_str::<Value>(text).unwrap_or_default());
     // A value's own text has its members in one order, whatever order they were sent in.
-    let known: HashMap<String, usize> = parsed.enumerate().map(|(line, value)| (value.to_string(), line)).collect();
+    let known: HashMap<String, usize> =
+        parsed.enumerate().map(|(line, value)| (value.to_string(), line)).collect();
     let mut received = Vec::new();
     for text in evidence.received.lines() {
         let value: Value = serde_json::from_str(text).unwrap_or_default();
@@ -155,7 +156,9 @@ fn check_order(received: &[Received], epochs: &Epochs, verdict: &mut Verdict) {
         };
         let rank = epochs.rank(place);
         if last.is_some_and(|last| rank < last || (rank == last && matches!(one, Received::Message { .. }))) {
-            verdict.faults.push(format!("{what} at {}-{} came after something later", place.epoch, place.offset));
+            verdict
+                .faults
+                .push(format!("{what} at {}-{} came after something later", place.epoch, place.offset));
         }
         last = last.max(Some(rank));
     }

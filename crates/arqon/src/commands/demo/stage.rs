@@ -81,7 +81,10 @@ impl Stage {
     pub(super) fn start_agent(&self, name: &'static str, args: &[&str]) -> Result<Agent> {
         let output = self.path().join(format!("{name}.out"));
         let mut command = self.command(args);
-        command.stdin(Stdio::piped()).stdout(File::create(&output)?).stderr(self.append(&format!("{name}.log"))?);
+        command
+            .stdin(Stdio::piped())
+            .stdout(File::create(&output)?)
+            .stderr(self.append(&format!("{name}.log"))?);
         let mut child = command.spawn().with_context(|| format!("cannot start the {name}"))?;
         let input = child.stdin.take();
         let tail = Tail { file: File::open(&output)?, lines: 0 };

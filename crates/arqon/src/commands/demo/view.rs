@@ -65,7 +65,10 @@ impl View {
     pub(super) fn begin(&mut self, stage: &Stage, total: usize, pid: u32) -> io::Result<()> {
         let (address, folder) = (stage.address(), stage.path().display().to_string());
         if let Form::Json { .. } = self.form {
-            return self.json("begin", json!({ "address": address, "folder": folder, "pid": pid, "messages": total }));
+            return self.json(
+                "begin",
+                json!({ "address": address, "folder": folder, "pid": pid, "messages": total }),
+            );
         }
         let text = format!(
             "A bus (process {pid}, http://{address}) and four agents, each a process, in {folder}:\n\
@@ -82,31 +85,31 @@ impl View {
         self.answered = scene.answered;
         let now = Instant::now();
         let rates = self.rates.take(now, scene);
-        let due = |last: &mut Option<Instant>| {
-            let due = last.is_none_or(|last| now - last >= PLAIN_EVERY);
-            if due {
-                *last = Some(now);
-            }
-            due
-        };
-        match &mut self.form {
+        let due = match &mut self.form {
             Form::Live(live) => {
                 live.show(self.paint, scene, rates);
-                Ok(())
+                false
             }
-            Form::Plain { last } if due(last) => {
-                let bus = if scene.bus.is_some() { "up" } else { "DEAD" };
-                let (confirmed, received) = (grouped(scene.confirmed as u64), grouped(scene.received as u64));
-                let text = format!("bus {bus}, {confirmed} confirmed, {received} delivered, {} answered", scene.answered);
-                self.stamped(&text)
+            Form::Plain { last } | Form::Json { last } => {
+                let due = last.is_none_or(|last| now - last >= PLAIN_EVERY);
+                *last = if due { Some(now) } else { *last };
+                due
             }
-            Form::Json { last } if due(last) => {
-                let (bus, answered) = (scene.bus, scene.answered);
-                let counts = json!({ "confirmed": scene.confirmed, "delivered": scene.received, "answered": answered });
-                self.json("progress", json!({ "bus": bus, "counts": counts }))
-            }
-            Form::Plain { .. } | Form::Json { .. } => Ok(()),
+        };
+        if !due {
+            return Ok(());
         }
+        let Scene { bus, confirmed, received, answered, .. } = scene;
+        if let Form::Json { .. } = self.form {
+            let fields =
+                json!({ "bus": bus, "confirmed": confirmed, "delivered": received, "answered": answered });
+            return self.json("progress", fields);
+        }
+        let state = if bus.is_some() { "up" } else { "DEAD" };
+        let (confirmed, received) = (grouped(*confirmed as u64), grouped(*received as u64));
+        self.stamped(&format!(
+            "bus {state}, {confirmed} confirmed, {received} delivered, {answered} answered"
+        ))
     }
 
     /// Something happened.
@@ -121,7 +124,9 @@ impl View {
                 }
                 let killed = self.paint.style(Style::Red, &format!("kill -9 {pid}"));
                 let (confirmed, received) = (grouped(*confirmed as u64), grouped(*received as u64));
-                self.stamped(&format!("{killed}: the bus is dead; {confirmed} were confirmed, {received} delivered"))
+                self.stamped(&format!(
+                    "{killed}: the bus is dead; {confirmed} were confirmed, {received} delivered"
+                ))
             }
             Event::Back { pid, dead, start } => {
                 let (dead, start) = (dead.as_millis(), start.as_millis());
@@ -129,7 +134,9 @@ impl View {
                     return self.json("back", json!({ "pid": pid, "dead_ms": dead, "start_ms": start }));
                 }
                 let back = self.paint.style(Style::Green, "the bus is back");
-                self.stamped(&format!("{back} as process {pid} on the same data, {start} ms after it was started again"))
+                self.stamped(&format!(
+                    "{back} as process {pid} on the same data, {start} ms after it was started again"
+                ))
             }
         }
     }
@@ -204,7 +211,8 @@ impl Live {
     fn new() -> Live {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stdout_with_hz(10));
         let words = ProgressStyle::with_template("  {prefix:10} {msg}").expect("the template is ours");
-        let counts = ProgressStyle::with_template("  {prefix:10} [{bar:32}] {msg}").expect("the template is ours");
+        let counts =
+            ProgressStyle::with_template("  {prefix:10} [{bar:32}] {msg}").expect("the template is ours");
         let counts = counts.progress_chars("━━╌");
         let add = |name: &'static str, style: &ProgressStyle| {
             all.add(ProgressBar::new(1).with_style(style.clone()).with_prefix(name))
@@ -227,7 +235,10 @@ impl Live {
                 self.bus.set_message(format!("{dead} for {seconds:.1} s; the agents keep trying"));
             }
         }
-        let counts = [(&self.publisher, scene.confirmed, "confirmed", confirms), (&self.auditor, scene.received, "delivered", deliveries)];
+        let counts = [
+            (&self.publisher, scene.confirmed, "confirmed", confirms),
+            (&self.auditor, scene.received, "delivered", deliveries),
+        ];
         for (bar, count, what, rate) in counts {
             bar.set_length(scene.total as u64);
             bar.set_position(count as u64);
