@@ -1,7 +1,16 @@
 //! The doors to the bus, WebSocket and HTTP: how they are configured, and how they are mounted on the one port.
 
+use crate::config::Config;
 use crate::config::setting::{ByteSize, section};
+use crate::identity::Identity;
+use crate::server::VERSION;
+use arqon_core::bus::Bus;
+use arqon_rest::{Build, Rest};
+use arqon_ws::Door;
+use axum::Router;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 section! {
     /// The WebSocket door, `/ws`.
@@ -30,4 +39,47 @@ section! {
         /// Lets everybody read `/metrics`; else a token is needed off loopback.
         pub open_metrics: bool = false;
     }
+}
+
+/// Both doors on one router; unknown paths are answered by HTTP.
+pub(crate) fn build_router(
+    config: &Config,
+    bus: &Bus,
+    identity: &Arc<Identity>,
+    stopping: &CancellationToken,
+) -> Router {
+    let ws = build_ws(config, bus, identity, stopping);
+    arqon_rest::router(Arc::new(build_rest(config, bus, identity, stopping))).merge(arqon_ws::router(ws))
+}
+
+fn build_rest(config: &Config, bus: &Bus, identity: &Arc<Identity>, stopping: &CancellationToken) -> Rest {
+    let identity = identity.clone();
+    let settings = arqon_rest::Settings {
+        body_bytes: config.http.body_bytes.as_usize(),
+        body_timeout: config.http.body_timeout_seconds,
+        keep_alive: config.http.keep_alive_seconds,
+        origins: config.server.origins.clone(),
+        open_metrics: config.http.open_metrics || config.server.listen.ip().is_loopback(),
+    };
+    let build = Build {
+        version: VERSION,
+        git_commit: option_env!("ARQON_GIT_COMMIT").unwrap_or("unknown"),
+        build_date: option_env!("ARQON_BUILD_DATE").unwrap_or("unknown"),
+    };
+    let authenticate = Arc::new(move |parts: &_| identity.authenticate(parts));
+    Rest::new(bus.clone(), authenticate, settings, build, stopping.clone())
+}
+
+fn build_ws(config: &Config, bus: &Bus, identity: &Arc<Identity>, stopping: &CancellationToken) -> Door {
+    let identity = identity.clone();
+    let settings = arqon_ws::Settings {
+        ping_interval: config.ws.ping_interval_seconds,
+        ping_timeout: config.ws.ping_timeout_seconds,
+        slow_consumer_timeout: config.ws.slow_consumer_timeout_seconds,
+        compression: config.ws.compression,
+        origins: config.server.origins.clone(),
+        ..arqon_ws::Settings::default()
+    };
+    let authorize = Arc::new(move |parts: &_| identity.authenticate(parts));
+    Door { bus: bus.clone(), authorize, settings, shutdown: stopping.clone() }
 }

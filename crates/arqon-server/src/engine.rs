@@ -2,8 +2,15 @@
 //!
 //! Invariant: a URL that cannot be served is refused with a sentence before anything is opened.
 
+mod embedded;
+
+use crate::config::Config;
 use crate::config::setting::{ByteSize, choice, section};
+use arqon_core::env::Env;
+use arqon_core::port::{Log, Records};
+use arqon_store_memory::{MemoryLog, MemoryRecords};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 choice! {
@@ -72,6 +79,40 @@ impl Place {
             Some((_, read)) => read(rest, data),
             None => Err(format!("no engine has the scheme `{scheme}:`; use `embedded:PATH` or `memory:`")),
         }
+    }
+}
+
+/// The two ports of storage.
+pub(crate) struct Storage {
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) records: Arc<dyn Records>,
+}
+
+/// Opens what the configuration asks for. The log comes first: it takes the folder for this process.
+pub(crate) fn build_storage(config: &Config, env: &Env) -> anyhow::Result<Storage> {
+    let place = |url: &str| Place::parse(url, &config.server.data).map_err(anyhow::Error::msg);
+    let main = place(&config.server.engine)?;
+    let log_place = config.log.engine.as_deref().map_or_else(|| Ok(main.clone()), place)?;
+    if log_place == Place::Memory && main != Place::Memory {
+        tracing::warn!("the log is in memory: no message outlives the process");
+    }
+    let log = build_log(&log_place, config, env)?;
+    let records = build_records(&main)?;
+    Ok(Storage { log, records })
+}
+
+fn build_log(place: &Place, config: &Config, env: &Env) -> anyhow::Result<Arc<dyn Log>> {
+    let (clock, random) = (env.clock.clone(), env.random.clone());
+    match place {
+        Place::Memory => Ok(Arc::new(MemoryLog::new(clock, random))),
+        Place::Embedded(folder) => embedded::log(folder, config, clock, random),
+    }
+}
+
+fn build_records(place: &Place) -> anyhow::Result<Arc<dyn Records>> {
+    match place {
+        Place::Memory => Ok(Arc::new(MemoryRecords::new())),
+        Place::Embedded(folder) => embedded::records(folder),
     }
 }
 

@@ -125,19 +125,26 @@ impl Default for TaskSpawner {
     }
 }
 
-impl Spawner for TaskSpawner {
-    fn spawn(&self, _name: &'static str, task: BoxFuture<'static, ()>) {
-        self.run(task);
+/// The spawner of the bus. What serves a client runs among the connections, so that stopping lets it finish first; the
+/// rest runs among the background tasks.
+pub(crate) struct BusSpawner {
+    pub(crate) connections: TaskSpawner,
+    pub(crate) background: TaskSpawner,
+}
+
+/// Tasks that serve a client, by the name that their door gives them.
+const SERVING: [&str; 2] = ["websocket", "publish lines"];
+
+impl Spawner for BusSpawner {
+    fn spawn(&self, name: &'static str, task: BoxFuture<'static, ()>) {
+        let spawner = if SERVING.contains(&name) { &self.connections } else { &self.background };
+        spawner.run(task);
     }
 }
 
 /// The three as the core takes them.
-pub fn build_env(spawner: &TaskSpawner) -> Env {
-    Env {
-        clock: Arc::new(SystemClock::new()),
-        random: Arc::new(SystemRandom),
-        spawner: Arc::new(spawner.clone()),
-    }
+pub(crate) fn build_env(spawner: BusSpawner) -> Env {
+    Env { clock: Arc::new(SystemClock::new()), random: Arc::new(SystemRandom), spawner: Arc::new(spawner) }
 }
 
 #[cfg(test)]
@@ -146,12 +153,16 @@ mod tests {
 
     #[tokio::test]
     async fn ending_takes_tasks_that_would_not_end_by_themselves() {
-        let spawner = TaskSpawner::new();
-        spawner.run(std::future::pending());
-        spawner.spawn("another", Box::pin(std::future::pending()));
-        assert_eq!(spawner.count(), 2);
-        spawner.end().await;
-        assert_eq!(spawner.count(), 0);
+        let (connections, background) = (TaskSpawner::new(), TaskSpawner::new());
+        let spawner = BusSpawner { connections: connections.clone(), background: background.clone() };
+        for name in ["websocket", "upkeep", "publish lines"] {
+            spawner.spawn(name, Box::pin(std::future::pending()));
+        }
+        assert_eq!((connections.count(), background.count()), (2, 1));
+        connections.end().await;
+        assert_eq!((connections.count(), background.count()), (0, 1));
+        background.end().await;
+        assert_eq!(background.count(), 0);
     }
 
     #[test]

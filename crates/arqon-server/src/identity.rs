@@ -8,7 +8,7 @@ mod door;
 mod keys;
 mod owner;
 
-pub use owner::credentials_file;
+pub use owner::{credentials_file, forget, leave};
 
 use crate::config::setting::{Secret, section};
 use anyhow::Context;

@@ -10,6 +10,46 @@ mod identity;
 mod lifecycle;
 mod listener;
 mod logging;
+mod process;
+mod server;
 
 pub use config::Config;
 pub use lifecycle::Signals;
+pub use logging::{LogFormat, LoggingConfig, init as init_logging};
+pub use server::{Server, VERSION};
+
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Runs a server until it is asked to stop, and stops it in five steps: 0 when everything was written, 1 when not. When
+/// it can serve it prints the one line that scripts wait for. A second signal ends the process at once; what was
+/// confirmed is kept then too.
+pub async fn run(config: Config, mut signals: Signals) -> anyhow::Result<ExitCode> {
+    logging::init(&config.logging)?;
+    let started = tokio::select! {
+        started = Server::start(config) => started?,
+        signal = signals.next() => {
+            tracing::info!(signal, "asked to stop before it had started");
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    announce(started.url());
+    tracing::info!(url = started.url(), version = VERSION, "ready");
+
+    let signal = signals.next().await;
+    tracing::info!(signal, "asked to stop; once more ends the process at once");
+    tokio::select! {
+        stopped = started.stop() => Ok(if stopped.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+        signal = signals.next() => {
+            tracing::warn!(signal, "asked again; ending at once");
+            std::process::exit(1)
+        }
+    }
+}
+
+/// The one line on stdout.
+fn announce(url: &str) {
+    let mut out = std::io::stdout().lock();
+    // Whoever closed our stdout does not wait for the line.
+    let _ = writeln!(out, "arqon listening on {url}").and_then(|()| out.flush());
+}

@@ -24,17 +24,16 @@ pub fn credentials_file(config: &AuthConfig) -> Option<PathBuf> {
 }
 
 impl Identity {
-    /// The owner's token for the server at `url`: the one in `file` if it is still good, else a new one, left there.
-    pub fn leave_owner_token(&self, file: &Path, url: &str) -> anyhow::Result<String> {
-        update(file, |servers| {
-            let known = servers.get(url).and_then(|entry| entry["token"].as_str());
-            if let Some(token) = known.filter(|token| self.is_owner(token)) {
-                return Ok(token.to_owned());
-            }
-            let token = self.owner_token()?;
-            servers.insert(url.to_owned(), json!({ "token": token, "tenant": "default" }));
-            Ok(token)
-        })
+    /// The owner's token in `file` if it is still good, else a new one, kept there.
+    pub fn keep_owner_token(&self, file: &Path) -> anyhow::Result<String> {
+        let kept = std::fs::read_to_string(file).unwrap_or_default();
+        if self.is_owner(kept.trim()) {
+            return Ok(kept.trim().to_owned());
+        }
+        let token = self.owner_token()?;
+        keys::write_private(file, format!("{token}\n").as_bytes())
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(token)
     }
 
     fn is_owner(&self, token: &str) -> bool {
@@ -42,18 +41,21 @@ impl Identity {
     }
 }
 
+/// Leaves a token for the server at `url`.
+pub fn leave(file: &Path, url: &str, token: &str) -> anyhow::Result<()> {
+    update(file, |servers| {
+        servers.insert(url.to_owned(), json!({ "token": token, "tenant": "default" }));
+    })
+}
+
 /// Takes the entry of a server away that will not be back at this address.
 pub fn forget(file: &Path, url: &str) -> anyhow::Result<()> {
     update(file, |servers| {
         servers.remove(url);
-        Ok(())
     })
 }
 
-fn update<T>(
-    file: &Path,
-    change: impl FnOnce(&mut Map<String, Value>) -> anyhow::Result<T>,
-) -> anyhow::Result<T> {
+fn update(file: &Path, change: impl FnOnce(&mut Map<String, Value>)) -> anyhow::Result<()> {
     let folder = file.parent().ok_or_else(|| anyhow!("{} has no folder", file.display()))?;
     let cannot = || format!("cannot write {}", file.display());
     keys::private_folder(folder).with_context(cannot)?;
@@ -64,12 +66,12 @@ fn update<T>(
     let mut root = read(file)?;
     let before = root.clone();
     let servers = root["servers"].as_object_mut().ok_or_else(|| damaged(file))?;
-    let answer = change(servers)?;
+    change(servers);
     if root != before {
         let text = serde_json::to_string_pretty(&root).context("credentials are plain JSON")?;
         keys::write_private(file, format!("{text}\n").as_bytes()).with_context(cannot)?;
     }
-    Ok(answer)
+    Ok(())
 }
 
 fn read(file: &Path) -> anyhow::Result<Value> {

@@ -215,25 +215,27 @@ fn the_owner_finds_one_token_by_url_and_others_entries_stay() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("arqon/credentials.json");
     let identity = identity();
-    let url = "http://127.0.0.1:9100";
-    let first = identity.leave_owner_token(&file, url).unwrap();
+    let kept = dir.path().join("owner-token");
+    let first = identity.keep_owner_token(&kept).unwrap();
     assert_eq!(identity.verify(&first).unwrap().role, Role::System);
-    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(identity.leave_owner_token(&file, url).unwrap(), first);
-
+    assert_eq!(identity.keep_owner_token(&kept).unwrap(), first);
+    // A token of another key is of no use and is replaced.
     let other =
         Identity::build(&AuthConfig::default(), &[], None, Arc::new(Fixed(AtomicU64::new(NOW)))).unwrap();
-    other.leave_owner_token(&file, "http://127.0.0.1:9200").unwrap();
-    let replaced = other.leave_owner_token(&file, url).unwrap();
-    assert_ne!(replaced, first);
+    assert_ne!(other.keep_owner_token(&kept).unwrap(), first);
+
+    let url = "http://127.0.0.1:9100";
+    owner::leave(&file, url, &first).unwrap();
+    for path in [&file, &kept] {
+        assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    owner::leave(&file, "http://127.0.0.1:9200", "other").unwrap();
     owner::forget(&file, url).unwrap();
     let left: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     assert_eq!(left["version"], 1);
     assert_eq!(left["servers"].as_object().unwrap().keys().collect::<Vec<_>>(), ["http://127.0.0.1:9200"]);
 
     std::fs::write(&file, "not ours").unwrap();
-    assert!(
-        identity.leave_owner_token(&file, url).unwrap_err().to_string().contains("is not a credentials file")
-    );
+    assert!(owner::leave(&file, url, "x").unwrap_err().to_string().contains("is not a credentials file"));
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "not ours");
 }

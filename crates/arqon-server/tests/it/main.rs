@@ -1,3 +1,15 @@
 //! The server from outside: one binary for all integration tests.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test that fails shall end at once, and owns its tasks"
+)]
 
+mod access;
 mod config;
+mod http;
+mod lifecycle;
+mod rest;
+mod site;
+mod streams;
+mod tls;
