@@ -1,0 +1,10 @@
+//! The door over real sockets, with other people's clients and with frames made by hand; time is a manual clock.
+
+#![allow(clippy::unwrap_used, reason = "what a test cannot do without may end it")]
+
+mod client;
+mod closing;
+mod frames;
+mod handshake;
+mod talking;
+mod world;
