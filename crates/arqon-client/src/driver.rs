@@ -108,7 +108,14 @@ impl Driver {
                 first.take().map(|first| first.send(Err(error.clone())));
                 return error;
             }
-            shared.lock().lost(&reason);
+            {
+                let mut state = shared.lock();
+                state.lost(&reason);
+                // The server's half of a goodbye, or the end of one that nothing is left to wait for.
+                if state.closing {
+                    return Error::Closed;
+                }
+            }
             let delay = backoff.next(shared.env.random.next_u64());
             shared.connection.send_replace(ConnectionState::Down { reason, retry_in: delay });
             shared.env.clock.sleep(delay).await;
@@ -197,8 +204,7 @@ impl Driver {
                 },
                 Ok(Frame::Close(frame)) => end = Some(self.farewell(frame)),
                 Ok(_) => {}
-                Err(tungstenite::Error::Io(e)) => end = Some(End::Lost(e.to_string())),
-                Err(e) => end = end.or(Some(End::Lost(e.to_string()))),
+                Err(e) => end = Some(End::Lost(broken(&e))),
             }
             if end.is_some() {
                 break;
@@ -244,7 +250,7 @@ impl Driver {
             Err(e) => {
                 // The reader learns why: a close frame may have come before the pipe broke.
                 tokio::time::sleep(GOODBYE).await;
-                End::Lost(e.to_string())
+                End::Lost(broken(&e))
             }
         }
     }
@@ -284,6 +290,16 @@ impl Driver {
             shared.progress.notify_waiters();
             sink.flush().await?;
         }
+    }
+}
+
+/// A broken connection in words for people.
+fn broken(error: &tungstenite::Error) -> String {
+    use tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
+    match error {
+        tungstenite::Error::Io(e) => socket::plain(e),
+        tungstenite::Error::Protocol(ResetWithoutClosingHandshake) => "the server is gone".to_owned(),
+        other => other.to_string(),
     }
 }
 

@@ -202,7 +202,7 @@ fn details(body: &[u8]) -> Option<String> {
 }
 
 /// The system's words without its numbers.
-fn plain(error: &std::io::Error) -> String {
+pub(crate) fn plain(error: &std::io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut letters = text.chars();

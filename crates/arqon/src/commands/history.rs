@@ -18,7 +18,7 @@ use std::time::Duration;
 #[derive(Args)]
 #[command(after_help = "Examples:
   arqon history repo:main                       the last 50 messages
-  arqon history 'repo:*' --limit 5 --json       the last five of a room's channels, one envelope a line
+  arqon history 'repo:*' --limit 5 --json       the last five of all its channels, as JSON lines
   arqon history repo:main --after 5f3a9c-1024   what came after a position")]
 pub(crate) struct History {
     /// `room:channel`, or a pattern within one room.

@@ -28,7 +28,7 @@ Examples:
 pub(crate) struct Reply {
     /// `room:channel`, a pattern, or the own inbox `@agent`.
     address: String,
-    /// Give the program the text where a payload is {\"text\": …} and nothing else.
+    /// Give the program the text where a payload is {"text": …} and nothing else.
     #[arg(long)]
     text: bool,
     /// Requests answered at once.

@@ -19,7 +19,7 @@ use std::time::Duration;
 pub(crate) struct Req {
     /// `room:channel`, `@agent` or `@skill/NAME`.
     address: String,
-    /// A JSON object, or text that becomes {\"text\": …}; `-` reads standard input to its end.
+    /// A JSON object, or text that becomes {"text": …}; `-` reads standard input to its end.
     payload: String,
     /// How long to wait for the answer.
     #[arg(long, default_value = "5s", value_parser = duration)]

@@ -44,7 +44,11 @@ fn every_command_explains_itself_with_examples() {
             true => text,
             false => without_globals(&text),
         };
-        all.push_str(&format!("$ arqon {}\n\n{}\n\n", names.join(" ") + " --help", shown.trim_end()));
+        all.push_str(&format!(
+            "$ {} --help\n\n{}\n\n",
+            [&["arqon"], &*names].concat().join(" "),
+            shown.trim_end()
+        ));
     }
     // The golden must not depend on the terminal's habits.
     let all: Vec<&str> = all.trim_end().lines().map(str::trim_end).collect();

@@ -1,4 +1,5 @@
-//! The binary as scripts see it, without a server; what needs one stands beside it.
+//! The binary as scripts see it: without a server, and end to end with one that is killed and damaged.
 
+mod e2e;
 mod exits;
 mod help;

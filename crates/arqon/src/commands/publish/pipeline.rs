@@ -41,6 +41,7 @@ pub(super) struct Pipeline<'a> {
     out: std::io::BufWriter<std::io::Stdout>,
     progress: Option<Progress>,
     total: Option<u64>,
+    last: Option<Receipt>,
 }
 
 impl<'a> Pipeline<'a> {
@@ -54,6 +55,7 @@ impl<'a> Pipeline<'a> {
             out: std::io::BufWriter::with_capacity(64 * 1024, std::io::stdout()),
             progress: None,
             total: None,
+            last: None,
         }
     }
 
@@ -114,6 +116,7 @@ impl<'a> Pipeline<'a> {
         if self.counts.confirmed.is_multiple_of(LOOK_EVERY) {
             self.draw(bytes);
         }
+        self.last = Some(receipt);
         Ok(())
     }
 
@@ -161,20 +164,29 @@ impl<'a> Pipeline<'a> {
             return Err(Failure::failed(what).todo("the first ones are named above; the others were stored"));
         }
         if self.global.chatty() && !self.global.json {
-            let elapsed = self.clock.monotonic().as_secs_f64();
+            note(&summary(self.last.as_ref(), (confirmed, duplicates), self.clock.monotonic()));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What there is to say at the end.
+fn summary(last: Option<&Receipt>, (confirmed, duplicates): (u64, u64), elapsed: Duration) -> String {
+    match last {
+        Some(Receipt { room, position, duplicate, .. }) if confirmed == 1 => {
+            let known = if *duplicate { "was known already" } else { "is confirmed" };
+            format!("it {known}: {room} at {position}")
+        }
+        _ => {
             let known = if duplicates > 0 {
                 format!(", {} known already", grouped(duplicates))
             } else {
                 String::new()
             };
-            let rate = grouped((confirmed as f64 / elapsed.max(0.001)) as u64);
-            let many = if confirmed == 1 { "" } else { "s" };
-            note(&format!(
-                "{} message{many} confirmed in {elapsed:.1} s ({rate}/s){known}",
-                grouped(confirmed)
-            ));
+            let seconds = elapsed.as_secs_f64();
+            let rate = grouped((confirmed as f64 / seconds.max(0.001)) as u64);
+            format!("{} messages confirmed in {seconds:.1} s ({rate}/s){known}", grouped(confirmed))
         }
-        Ok(ExitCode::SUCCESS)
     }
 }
 

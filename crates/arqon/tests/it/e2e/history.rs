@@ -35,7 +35,8 @@ pub fn history(folder: &Path, commits: usize) -> String {
     stdin.write_all(stream.as_bytes()).expect("git reads it all");
     drop(stdin);
     assert!(import.wait().expect("git can be awaited").success());
-    let lines = git(Command::new("git").arg("-C").arg(&repository).args(["log", "--reverse", FORMAT, "main"]));
+    let lines =
+        git(Command::new("git").arg("-C").arg(&repository).args(["log", "--reverse", FORMAT, "main"]));
     assert_eq!(lines.lines().count(), commits);
     lines
 }

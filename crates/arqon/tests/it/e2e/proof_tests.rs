@@ -14,7 +14,9 @@ fn message(n: u32, place: &str) -> String {
 }
 
 fn gap(from: &str, to: &str) -> String {
-    format!("{{\"type\":\"gap\",\"room\":\"r\",\"from\":\"{from}\",\"to\":\"{to}\",\"reason\":\"damaged\"}}\n")
+    format!(
+        "{{\"type\":\"gap\",\"room\":\"r\",\"from\":\"{from}\",\"to\":\"{to}\",\"reason\":\"damaged\"}}\n"
+    )
 }
 
 fn verdict(places: &[&str], received: &[String], damage: bool) -> Verdict {
@@ -66,7 +68,11 @@ fn after_damage_a_gap_excuses_exactly_what_it_covers() {
 
 #[test]
 fn after_damage_a_lost_unconfirmed_copy_may_have_been_delivered() {
-    let v = verdict(&["e-1", "f-5"], &[message(0, "e-1"), message(1, "e-2"), gap("e-2", "f-4"), message(1, "f-5")], true);
+    let v = verdict(
+        &["e-1", "f-5"],
+        &[message(0, "e-1"), message(1, "e-2"), gap("e-2", "f-4"), message(1, "f-5")],
+        true,
+    );
     assert!(v.faults.is_empty(), "{v:?}");
     assert_eq!((v.delivered, v.strays), (2, 1));
 }
