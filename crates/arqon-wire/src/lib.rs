@@ -21,6 +21,9 @@ mod text;
 mod time;
 mod value;
 
+#[cfg(test)]
+mod document;
+
 pub use form::{Decoder, Form};
 pub use incoming::{Command, Incoming, Rejected, Sent};
 pub use outgoing::{Stamp, Welcome, outcome_text};

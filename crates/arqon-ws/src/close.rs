@@ -137,4 +137,16 @@ mod tests {
         }
         assert_eq!(CloseCode::of_number(1005), None);
     }
+
+    #[test]
+    fn the_document_says_the_same() {
+        let document = include_str!("../../../docs/protocol.md");
+        for code in CloseCode::ALL {
+            let begins = format!("| {} |", code.number());
+            let row = document.lines().find(|line| line.starts_with(&begins));
+            let row = row.unwrap_or_else(|| panic!("no row for {code:?}"));
+            let come_back = row.trim_end_matches(" |").rsplit("| ").next().unwrap();
+            assert_eq!(come_back.starts_with("yes"), code.reconnect(), "{row}");
+        }
+    }
 }
