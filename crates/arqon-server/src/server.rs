@@ -33,7 +33,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens storage, then identity, bus and doors, and binds the port last: whoever can connect is served.
+    /// Takes the port, so that a port that is taken leaves no folder behind; then opens storage, identity, bus and
+    /// doors, and answers connections last.
     pub async fn start(config: Config) -> anyhow::Result<Server> {
         let problems = config.validate();
         if !problems.is_empty() {
@@ -42,10 +43,10 @@ impl Server {
         process::raise_file_limit();
         let (tasks, connections, stop) = (TaskSpawner::new(), TaskSpawner::new(), Stop::default());
         let env = build_env(BusSpawner { connections: connections.clone(), background: tasks.clone() });
+        let listener = Listener::bind(&config.server, &config.tls).await?;
         let storage = build_storage(&config, &env).await?;
         let identity = build_identity(&config, &env)?;
         let bus = build_bus(&config, env, storage, identity.clone()).await?;
-        let listener = Listener::bind(&config.server, &config.tls).await?;
         let (addr, url) = (listener.addr()?, listener.url()?);
         let (owner_token, left_at) = leave_owner_token(&config, &identity, addr, &url)?;
         let router = doors::build_router(&config, &bus, &identity, &stop.soft);

@@ -2,10 +2,13 @@
 
 use crate::config::Config;
 use crate::engine::FlushMode;
+use anyhow::Context;
 use arqon_core::env::{Clock, Random};
 use arqon_core::port::{Log, Records, StoreError};
 use arqon_store_embedded::records::EmbeddedRecords;
 use arqon_store_embedded::{EmbeddedLog, Flush, LogConfig};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -30,24 +33,16 @@ pub(super) fn log(
         max_record_bytes: default.max_record_bytes.max(config.limits.message_bytes.as_usize() + RECORD_SLACK),
         ..default
     };
-    let (log, found) = EmbeddedLog::open(folder, log_config, clock, random).map_err(said)?;
-    tracing::info!(
-        folder = %folder.display(),
-        segments = found.segments,
-        rooms = found.rooms,
-        records = found.records,
-        "log opened"
-    );
-    if let Some((segment, bytes)) = found.torn_tail {
-        tracing::warn!(segment, bytes, "the log ended in a write that was never confirmed; it was cut");
-    }
-    for fault in &found.faults {
-        tracing::error!(?fault, "the log is damaged here; readers get a gap");
-    }
-    for room in &found.new_epochs {
-        tracing::warn!(%room, "the end of this room's history may be lost; it goes on in a new epoch");
-    }
+    private_folder(folder)?;
+    // What it found is said in the log by the store itself.
+    let (log, _) = EmbeddedLog::open(folder, log_config, clock, random).map_err(said)?;
     Ok(Arc::new(log))
+}
+
+/// Makes the data folder, if it is not there, so that nobody else on the machine can read messages.
+fn private_folder(folder: &Path) -> anyhow::Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.with_context(|| format!("cannot make the data folder {}", folder.display()))
 }
 
 /// A store's sentence, with its cause.

@@ -128,8 +128,7 @@ fn build_http(config: &ServerConfig) -> http1::Builder {
         .header_read_timeout(config.header_timeout_seconds)
         .max_headers(HEADERS_MAX)
         .max_header_size(config.header_bytes.as_usize())
-        .max_buf_size(BUFFER_MAX.max(config.header_bytes.as_usize()))
-        .pipeline_flush(true);
+        .max_buf_size(BUFFER_MAX.max(config.header_bytes.as_usize()));
     http
 }
 
