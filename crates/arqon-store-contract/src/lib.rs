@@ -48,7 +48,8 @@ macro_rules! log_contract {
         $crate::laws! { $factory,
             log::order: calls_keep_their_order, a_dropped_append_is_not_undone, offsets_are_contiguous_per_room,
                 parallel_writers_keep_their_own_order, the_observer_sees_each_record_once_before_the_confirm,
-                what_is_read_is_what_was_appended, an_empty_batch_is_answered;
+                nobody_is_answered_before_the_observer_returns, what_is_read_is_what_was_appended,
+                an_empty_batch_is_answered;
             log::pages: pages_visit_each_record_once, a_page_obeys_its_limits, filters_equal_filtering_afterwards,
                 last_n_are_the_last_that_match, after_the_end_is_empty_and_at_end, a_reader_follows_the_writer,
                 a_room_without_a_log_is_empty;

@@ -1,12 +1,15 @@
 //! Order: of calls, of offsets, of what the observer sees.
 
 use super::{LogFactory, Rig, room};
+use crate::World;
 use arqon_core::message::{Extras, Producer};
-use arqon_core::port::ReadFrom;
-use arqon_core::{Kind, Position, Priority, Timestamp};
+use arqon_core::port::{CommitObserver, ReadFrom};
+use arqon_core::{Kind, MessageId, Position, Priority, Record, Timestamp};
 use futures_util::future::join_all;
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
 use tokio::task::JoinSet;
 
 /// Appends are queued at the call: awaiting them in another order changes nothing.
@@ -108,6 +111,47 @@ pub async fn the_observer_sees_each_record_once_before_the_confirm(factory: &dyn
         assert_eq!(rig.seen.ids(), expected);
     }
     assert_eq!(expected.len(), 70);
+}
+
+/// Takes its time, and looks whether somebody is answered meanwhile.
+#[derive(Default)]
+struct Slow {
+    answered: Mutex<HashSet<MessageId>>,
+    early: AtomicBool,
+}
+
+impl CommitObserver for Slow {
+    fn committed(&self, records: &[Arc<Record>]) {
+        for _ in 0..200 {
+            std::thread::yield_now();
+            let answered = self.answered.lock().unwrap();
+            if records.iter().any(|r| answered.contains(&r.message.id)) {
+                self.early.store(true, SeqCst);
+            }
+        }
+    }
+}
+
+/// An append is answered when the observer has returned, not while it is being told.
+pub async fn nobody_is_answered_before_the_observer_returns(factory: &dyn LogFactory) {
+    let world = World::new(1);
+    let (log, slow) = (factory.open(&world), Arc::new(Slow::default()));
+    log.observe(slow.clone());
+    let rig = Arc::new(Rig { log, world, seen: Arc::default(), messages: AtomicU64::new(1) });
+    let mut writers = JoinSet::new();
+    for _ in 0..6 {
+        let (rig, slow, room) = (rig.clone(), slow.clone(), room("repo"));
+        writers.spawn(async move {
+            for _ in 0..30 {
+                let entry = rig.entry(&room, "main");
+                let id = entry.message.id.clone();
+                rig.append(vec![entry]).await;
+                slow.answered.lock().unwrap().insert(id);
+            }
+        });
+    }
+    writers.join_all().await;
+    assert!(!slow.early.load(SeqCst), "an append was answered before its observer had returned");
 }
 
 /// Every field of a message comes back as it was.
