@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 /// How often a condition is looked at.
-const LOOK: Duration = Duration::from_millis(5);
+const LOOK: Duration = Duration::from_millis(1);
 
 /// Looks again and again until there is an answer.
 ///

@@ -59,13 +59,15 @@ impl Demo {
         let mut view = View::new(global.json);
         let played = block_on(async {
             tokio::select! {
-                played = tokio::time::timeout(LIMIT, self.play(&stage, &mut view)) => match played {
+                played = tokio::time::timeout(LIMIT, self.play(&stage, &mut view)) => Some(match played {
                     Ok(played) => played.map_err(failed),
                     Err(_) => Err(Failure::failed(format!("the demo was not over after {} s", LIMIT.as_secs()))),
-                },
-                _ = tokio::signal::ctrl_c() => Err(Failure::failed("interrupted")),
+                }),
+                _ = tokio::signal::ctrl_c() => None,
             }
         });
+        // Whoever interrupts does not want to look into it; the folder goes with the stage.
+        let Some(played) = played else { return Err(Failure::failed("interrupted")) };
         let good = played.as_ref().is_ok_and(|verdict| verdict.faults.is_empty());
         let kept = (self.keep || !good).then(|| stage.keep());
         let shown = played.and_then(|verdict| Ok(view.verdict(&verdict, kept.as_deref())?));

@@ -162,7 +162,7 @@ impl View {
              \x20 {confirmed:>9} confirmed to the publisher\n\
              \x20 {delivered:>9} of them delivered to the auditor: once, in order, unchanged\n\
              \x20 {:>9} questions answered by `wc`\n\
-             \x20 {:>9} times the bus was killed, in {seconds:.1} s\n\n",
+             \x20 {:>9} × the bus was killed, in {seconds:.1} s\n\n",
             self.answered, self.kills,
         );
         for fault in verdict.faults.iter().take(20) {
