@@ -302,3 +302,15 @@ impl<S: Stream> Future for Session<S> {
         Poll::Pending
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_session_is_small() {
+        // Buffers, queues and compressors exist only while they are used, so this is what a connection costs here.
+        let size = size_of::<Session<tokio::net::TcpStream>>();
+        assert!(size <= 1024, "{size} bytes");
+    }
+}

@@ -6,5 +6,6 @@ mod client;
 mod closing;
 mod frames;
 mod handshake;
+mod stream;
 mod talking;
 mod world;
