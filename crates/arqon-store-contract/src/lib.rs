@@ -1,6 +1,6 @@
 //! The laws that every engine must keep, as a library: an engine's test file is one line per port.
 //!
-//! ```ignore
+//! ```text
 //! mod log { arqon_store_contract::log_contract!(MyLogFactory::new()); }
 //! mod records { arqon_store_contract::records_contract!(MyRecordsFactory::new()); }
 //! // Engines that outlive the process also:
