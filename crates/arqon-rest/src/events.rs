@@ -30,10 +30,6 @@ use std::time::Duration;
 const BATCH: usize = 128;
 /// Largest `id` of an event: it comes back in a header.
 const ID_MAX: usize = 8 * 1024;
-/// How long after it was written a durable delivery counts as done while the connection stands. Long enough for a
-/// broken connection to be noticed, and well below the time that an acknowledgement may take.
-const SETTLE: Duration = Duration::from_secs(5);
-
 /// `GET /api/v1/events`.
 pub(crate) async fn events(State(rest): State<Arc<Rest>>, Caller(ctx): Caller, request: Request) -> Response {
     let (parts, _) = request.into_parts();
@@ -191,7 +187,7 @@ impl Stream {
     }
 
     fn encode(&mut self) -> Bytes {
-        let settled_at = self.rest.bus.env().clock.monotonic() + SETTLE;
+        let settled_at = self.rest.bus.env().clock.monotonic() + self.rest.settings.settle;
         let mut out = Vec::with_capacity(self.items.len() * 512);
         for Outgoing { item, .. } in std::mem::take(&mut self.items) {
             let (room, position) = match &item {

@@ -27,6 +27,8 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// How often a silent event stream carries a comment.
     pub keep_alive: Duration,
+    /// How long after it was written to a standing connection a durable event counts as done.
+    pub settle: Duration,
     /// Origins that browsers may call from; `*` is any.
     pub origins: Vec<String>,
     /// Whether `/metrics` needs no token.
@@ -39,6 +41,7 @@ impl Default for Settings {
             body_bytes: 8 << 20,
             body_timeout: Duration::from_secs(30),
             keep_alive: Duration::from_secs(15),
+            settle: Duration::from_secs(5),
             origins: Vec::new(),
             open_metrics: false,
         }

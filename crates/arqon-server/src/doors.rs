@@ -36,6 +36,9 @@ section! {
         pub body_timeout_seconds: Duration = Duration::from_secs(30);
         /// How often a silent event stream carries a comment, so that proxies keep it open.
         pub keep_alive_seconds: Duration = Duration::from_secs(15);
+        /// How long after it was written a durable event counts as acknowledged, while its stream stands. Long enough for
+        /// a broken connection to be noticed, well below the time that an acknowledgement may take.
+        pub settle_seconds: Duration = Duration::from_secs(5);
         /// Lets everybody read `/metrics`; else a token is needed off loopback.
         pub open_metrics: bool = false;
     }
@@ -58,6 +61,7 @@ fn build_rest(config: &Config, bus: &Bus, identity: &Arc<Identity>, stopping: &C
         body_bytes: config.http.body_bytes.as_usize(),
         body_timeout: config.http.body_timeout_seconds,
         keep_alive: config.http.keep_alive_seconds,
+        settle: config.http.settle_seconds,
         origins: config.server.origins.clone(),
         open_metrics: config.http.open_metrics || config.server.listen.ip().is_loopback(),
     };

@@ -120,6 +120,10 @@ fn bounds(config: &Config, list: &mut Vec<Problem>) {
             list.push(problem(key, "expected more than nothing"));
         }
     }
+    // Deliveries come again when they are not acknowledged within 30 s.
+    if config.http.settle_seconds > Duration::from_secs(20) {
+        list.push(problem("http.settle_seconds", "expected at most 20s"));
+    }
     // With the other steps this keeps all of stopping below a minute.
     if config.shutdown.drain_seconds > Duration::from_secs(30) {
         list.push(problem("shutdown.drain_seconds", "expected at most 30s"));

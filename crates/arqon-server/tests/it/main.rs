@@ -7,9 +7,11 @@
 
 mod access;
 mod config;
+mod documents;
 mod http;
 mod lifecycle;
 mod rest;
 mod site;
 mod streams;
 mod tls;
+mod ws;

@@ -129,7 +129,7 @@ async fn a_durable_stream_acknowledges_what_its_reader_hands_back() {
 
 #[tokio::test]
 async fn a_durable_stream_that_stands_settles_by_itself() {
-    let site = Site::start().await;
+    let site = Site::with(|c| c.http.settle_seconds = Duration::from_millis(300)).await;
     site.publish("job:x", 1).await;
     let mut stream = Events::open(site.addr, events(&site, "pattern=job:*&from=earliest&durable=w")).await;
     assert_eq!(stream.numbers(1).await, [1]);
@@ -137,9 +137,8 @@ async fn a_durable_stream_that_stands_settles_by_itself() {
         site.get("/api/v1/subscriptions").await.json()["subscriptions"][0]["rooms"][0]["pending"].as_i64()
     };
     assert_eq!(pending().await, Some(1));
-    while pending().await != Some(0) {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let settled = async { while pending().await != Some(0) {} };
+    tokio::time::timeout(crate::http::PATIENCE, settled).await.expect("it settles");
 }
 
 #[tokio::test]
