@@ -51,14 +51,14 @@ async fn every_door_refuses_the_same_with_the_same_words() {
     let refused = |code: &str, field: &str| Refusal { code: code.to_owned(), field: Some(field.to_owned()) };
     for door in Door::ALL {
         let mut driver = door.open(server.url(), server.token()).await;
-        let error = driver.publish("room:main", "\"text\"").await.unwrap_err();
+        let error = driver.publish("work:main", "\"text\"").await.unwrap_err();
         assert_eq!(error, refused("VALIDATION_ERROR", "payload"), "{door:?}");
         let error = driver.publish("system:main", "{}").await.unwrap_err();
         assert_eq!(error.code, "AUTHORIZATION_ERROR", "{door:?}");
         let error = driver.call("channel_info", json!({ "address": "nowhere:main" })).await.unwrap_err();
         assert_eq!(error.code, "NOT_FOUND", "{door:?}");
         // The door still stands open.
-        driver.publish("room:main", "{}").await.unwrap();
+        driver.publish("work:main", "{}").await.unwrap();
     }
     server.stop().await;
 }
@@ -67,12 +67,12 @@ async fn every_door_refuses_the_same_with_the_same_words() {
 async fn operations_answer_the_same_through_every_door() {
     let server = TestServer::start().await;
     let mut answers = Vec::new();
-    Door::Rest.open(server.url(), server.token()).await.publish("room:main", &payload(1)).await.unwrap();
+    Door::Rest.open(server.url(), server.token()).await.publish("work:main", &payload(1)).await.unwrap();
     for door in Door::ALL {
         let mut driver = door.open(server.url(), server.token()).await;
         let rooms = driver.call("list_rooms", json!({})).await.unwrap();
-        let channels = driver.call("list_channels", json!({ "room": "room" })).await.unwrap();
-        let history = driver.call("history", json!({ "address": "room:main", "limit": 10 })).await.unwrap();
+        let channels = driver.call("list_channels", json!({ "room": "work" })).await.unwrap();
+        let history = driver.call("history", json!({ "address": "work:main", "limit": 10 })).await.unwrap();
         answers.push((rooms, channels, history));
     }
     assert_eq!(answers[0], answers[1]);
