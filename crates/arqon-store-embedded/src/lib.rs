@@ -6,4 +6,7 @@ pub mod disk;
 mod log;
 pub mod records;
 
-pub use log::{BatchResult, EmbeddedLog, Engine, Fault, Flush, LogConfig, OpenReport};
+pub use log::{
+    BatchResult, CheckReport, DumpFilter, DumpItem, EmbeddedLog, Engine, Fault, Flush, LogConfig, OpenReport,
+    Progress, RoomCheck, SegmentCheck, check, check_on, dump, dump_on,
+};

@@ -8,6 +8,8 @@
 //! Invariant: what was confirmed is served as it was written, or a gap says that it is gone; nothing else is ever served.
 
 mod answer;
+mod check;
+mod compact;
 mod confirmed;
 mod dedup;
 mod engine;
@@ -28,7 +30,8 @@ mod survey;
 mod threads;
 mod trims;
 
-pub use engine::{BatchResult, Engine, Fault, OpenReport};
+pub use check::{CheckReport, DumpFilter, DumpItem, RoomCheck, SegmentCheck, check, check_on, dump, dump_on};
+pub use engine::{BatchResult, Engine, Fault, OpenReport, Progress};
 
 use crate::disk::{Disk, RealDisk};
 use arqon_core::env::{Clock, Random};

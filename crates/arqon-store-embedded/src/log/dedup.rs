@@ -147,11 +147,6 @@ pub(crate) struct RoomDedup {
 }
 
 impl RoomDedup {
-    /// How many keys are remembered.
-    pub fn keys(&self) -> usize {
-        self.order.len()
-    }
-
     /// Takes in what a segment holds; segments come oldest first.
     pub fn absorb(&mut self, part: &PartDedup, limits: DedupLimits) {
         for (hash, offset, at) in &part.keys {

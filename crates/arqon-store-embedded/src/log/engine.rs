@@ -4,6 +4,7 @@
 //! Invariant: what `commit` answers as stored is durable, and in the views of its readers; what it answers as
 //! `Unavailable` will never appear.
 
+mod house;
 mod open;
 mod retain;
 mod roll;
@@ -12,6 +13,7 @@ mod stage;
 pub(crate) use open::count_disk;
 pub use open::{Fault, OpenReport};
 pub use retain::Progress;
+pub(crate) use roll::Spare;
 
 use super::confirmed::ConfirmedFile;
 use super::dedup::{DedupLimits, PartDedup, RoomDedup};
@@ -28,7 +30,7 @@ use arqon_core::env::{Clock, Random};
 use arqon_core::port::{Append, Appended, StoreError, StoreErrorKind};
 use arqon_core::{Message, Record, RoomKey};
 use std::any::Any;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -113,13 +115,23 @@ pub struct Engine {
     echo: Vec<usize>,
     confirmed: ConfirmedFile,
     pub(crate) trims: TrimJournal,
+    ghosts: Vec<house::Ghost>,
+    /// Segments that were rewritten, or could not be, in the form that they had.
+    hopeless: BTreeSet<(u64, u32)>,
+    /// Whether the reserve is there.
+    reserved: bool,
     /// Whether something was trimmed since the house was last looked after.
     trimmed: bool,
+    /// Whether a segment may have become worth rewriting.
+    sparse: bool,
     retry_at: Duration,
     back_off: Duration,
     synced_at: Duration,
     /// A segment file made ahead of need.
-    spare: Arc<roll::Spare>,
+    pub(crate) spare: Arc<roll::Spare>,
+    /// The segment during which a spare was asked for.
+    asked_spare: u64,
+    rested_at: Duration,
     _lock: Box<dyn Any + Send + Sync>,
 }
 
@@ -131,6 +143,9 @@ struct Answers {
     pending: Vec<(usize, usize, Appended)>,
     records: Vec<Arc<Record>>,
 }
+
+/// Who hears of records that have become durable.
+type Told<'a> = &'a dyn Fn(&[Arc<Record>]);
 
 impl Answers {
     fn new(batches: &[Vec<Append>]) -> Self {
@@ -178,7 +193,7 @@ impl Answers {
 
 impl Engine {
     /// Stores batches, in order; `told` hears of each block's records once they are durable. Answers in order.
-    pub fn commit(&mut self, batches: &[Vec<Append>], told: &dyn Fn(&[Arc<Record>])) -> Vec<BatchResult> {
+    pub fn commit(&mut self, batches: &[Vec<Append>], told: Told<'_>) -> Vec<BatchResult> {
         let mut answers = Answers::new(batches);
         if let Some(trouble) = self.shared.trouble()
             && self.clock.monotonic() < self.retry_at
@@ -197,7 +212,7 @@ impl Engine {
         answers.finish()
     }
 
-    fn take(&mut self, append: &Append, at: (usize, usize), to: (&mut Answers, &dyn Fn(&[Arc<Record>]))) {
+    fn take(&mut self, append: &Append, at: (usize, usize), to: (&mut Answers, Told<'_>)) {
         let (answers, told) = to;
         // At most: flush what waits, then begin a new segment, then stage.
         for _ in 0..3 {
@@ -225,7 +240,7 @@ impl Engine {
     }
 
     /// Makes the staged block durable, shows it to readers, tells of it, and settles what waits for it.
-    fn flush(&mut self, answers: &mut Answers, told: &dyn Fn(&[Arc<Record>])) {
+    fn flush(&mut self, answers: &mut Answers, told: Told<'_>) {
         if self.block.staged.is_empty() {
             // Nothing but duplicates of what is durable.
             self.drop_block();

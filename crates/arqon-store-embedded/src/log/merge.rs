@@ -92,8 +92,10 @@ pub(crate) fn merge(survey: &Survey) -> BTreeMap<RoomKey, Merged> {
     for (key, trim) in graves {
         bury(&mut rooms, key, trim, lost);
     }
-    for room in rooms.values_mut() {
+    for (key, room) in &mut rooms {
         room.doubt = lost - room.seen;
+        let noted = survey.trims.rooms.get(key).map(|trim| &trim.damaged);
+        room.damaged.extend(noted.into_iter().flatten());
     }
     rooms
 }

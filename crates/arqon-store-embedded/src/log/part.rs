@@ -173,6 +173,19 @@ impl Part {
     }
 }
 
+/// Sorts ranges and joins those that touch.
+pub(crate) fn join(ranges: &mut Vec<(u64, u64)>) {
+    ranges.sort_unstable();
+    let mut joined: Vec<(u64, u64)> = Vec::with_capacity(ranges.len());
+    for (from, to) in ranges.drain(..) {
+        match joined.last_mut() {
+            Some(last) if from <= last.1.saturating_add(1) => last.1 = last.1.max(to),
+            _ => joined.push((from, to)),
+        }
+    }
+    *ranges = joined;
+}
+
 /// Bytes of one slot in a sidecar.
 const SLOT: usize = 20;
 

@@ -3,6 +3,7 @@
 //! Invariant: the bytes that wait are bounded; what is refused is refused at the call.
 
 use super::answer::Sender;
+use super::compact::Compacted;
 use super::engine::BatchResult;
 use arqon_core::port::{Append, Appended, Retention, StoreError};
 use arqon_core::{Pattern, RoomKey, Timestamp};
@@ -31,6 +32,8 @@ pub(crate) enum Command {
         up_to: u64,
         reply: Reply,
     },
+    /// A segment was rewritten.
+    Install(Box<Compacted>),
     Close {
         reply: Reply,
     },

@@ -4,7 +4,7 @@
 //! moments, never across a read or a flush.
 
 use super::lineage::Lineage;
-use super::part::{ChannelPart, Part, Slot};
+use super::part::{ChannelPart, Part, Slot, join};
 use super::sidecar::{PartHead, Source};
 use arqon_core::{ChannelName, RoomKey, Timestamp};
 use std::collections::{BTreeMap, HashMap};
@@ -164,23 +164,9 @@ impl RoomView {
         if from > to || self.damaged.iter().any(|d| d.0 <= from && to <= d.1) {
             return false;
         }
-        let at = self.damaged.partition_point(|d| d.0 < from);
-        self.damaged.insert(at, (from, to));
-        let mut merged: Vec<(u64, u64)> = Vec::with_capacity(self.damaged.len());
-        for (from, to) in self.damaged.drain(..) {
-            match merged.last_mut() {
-                Some(last) if from <= last.1.saturating_add(1) => last.1 = last.1.max(to),
-                _ => merged.push((from, to)),
-            }
-        }
-        self.damaged = merged;
+        self.damaged.push((from, to));
+        join(&mut self.damaged);
         true
-    }
-
-    /// Whether an offset is known to be damaged.
-    pub fn is_damaged(&self, offset: u64) -> bool {
-        let at = self.damaged.partition_point(|d| d.1 < offset);
-        self.damaged.get(at).is_some_and(|d| d.0 <= offset)
     }
 
     /// Takes in what a sealed segment holds; segments come oldest first. Counts nothing: see `Totals`.

@@ -44,15 +44,15 @@ fn segment(found: &Found) -> Arc<Segment> {
 }
 
 impl Assembly {
-    /// Builds the views and adds them to `shared`. The part of a room in the segment that goes on being written is
-    /// counted, but not among its runs: it is resumed by the engine.
+    /// Builds the views and adds them to `shared`. The parts of the segment `resumed` are counted, but not among the
+    /// runs: the engine goes on with them.
     pub fn build(
         shared: &Arc<Shared>,
         survey: &Survey,
         merged: BTreeMap<RoomKey, Merged>,
+        resumed: Option<usize>,
     ) -> Result<Assembly, StoreError> {
         let all: Vec<Arc<Segment>> = survey.segments.iter().map(segment).collect();
-        let resumed = survey.resumed();
         let mut ghosts = ghost_dedup(shared, survey);
         let mut rooms = Vec::with_capacity(merged.len());
         for (key, merged) in merged {

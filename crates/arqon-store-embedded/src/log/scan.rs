@@ -205,6 +205,12 @@ impl<'a> Scanner<'a> {
         let mut p = from;
         let mut unread = from;
         while p < to {
+            if self.slice(p, BLOCK as u64).is_some_and(|b| BlockHeader::read(b, self.seed).is_some()) {
+                self.region(unread, p);
+                p += BLOCK as u64;
+                unread = p;
+                continue;
+            }
             let Some(header) = self.entry_header(p, to) else {
                 p += 8;
                 continue;

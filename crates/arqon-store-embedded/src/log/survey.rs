@@ -3,7 +3,7 @@
 //! Invariant: a segment that is neither present nor known to be removed is lost, and counts as damage.
 
 use super::confirmed::{self, Confirmed};
-use super::format::{PAGE, SegmentHeader, Tail, parse_name, seed, segment_path};
+use super::format::{PAGE, SegmentHeader, Tail, parse_name, seed, segment_path, sidecar_path};
 use super::scan::{self, End, Scan, ScanPart};
 use super::shared::unavailable;
 use super::sidecar::{self, Contents, Directory, Identity, PartHead};
@@ -158,11 +158,17 @@ fn take(disk: &dyn Disk, depth: Depth) -> io::Result<Survey> {
     for id in headers.keys().filter(|id| survey.trims.is_removed(**id)) {
         survey.strays.extend(names.data[id].iter().map(|g| segment_path(*id, *g)));
     }
+    for (id, (used, _)) in &headers {
+        let unused = names.sidecars.get(id).into_iter().flatten().filter(|g| *g != used);
+        survey.strays.extend(unused.map(|g| sidecar_path(*id, *g)));
+    }
     for (id, generations) in names.sidecars.iter().filter(|(id, _)| survey.trims.is_removed(**id)) {
         let newest = generations.last().copied().unwrap_or(0);
         let ghost = sidecar::open(disk, Identity { log_id, segment: *id, generation: newest });
         survey.ghosts.extend(ghost.map(|directory| (*id, newest, directory)));
     }
+    survey.strays.sort_unstable();
+    survey.strays.dedup();
     Ok(survey)
 }
 
@@ -258,7 +264,12 @@ impl Look<'_> {
             // The end of a sealed segment is not known; so what cannot be read there may have been confirmed.
             scan.regions.push(torn);
         }
+        let agrees = scan.regions.is_empty() && scan.lost_records == 0;
         found.take(scan, sealed);
+        if let Some(directory) = sidecar.filter(|d| agrees && d.tail == found.tail) {
+            // Nothing but the records themselves needed to be looked at; the index on disk saves memory.
+            found.believe(directory);
+        }
         if sealed && self.depth == Depth::Opening && found.faults.is_empty() {
             self.mend(found, identity);
         }
@@ -271,7 +282,7 @@ impl Look<'_> {
     /// Where a segment ends, from what comes after it.
     fn end(&self, found: &Found, sidecar: Option<&Directory>) -> End {
         if found.generation > 0 {
-            return End::Sealed(found.disk_bytes);
+            return End::Sealed(found.header.map_or(found.disk_bytes, |h| h.file_len));
         }
         let next = self.headers.get(&(self.id + 1)).and_then(|(_, h)| *h).map(|(h, _)| h.before);
         if let Some(before) = next.filter(|before| before.segment == self.id) {

@@ -3,13 +3,15 @@
 //!
 //! Invariant: the observer hears of records before their appends are answered; an answer is sent exactly once.
 
-use super::engine::{BatchResult, Engine, Progress};
+use super::compact::Compaction;
+use super::engine::{BatchResult, Engine, Progress, Spare};
 use super::queue::{Command, Queue, Work};
+use crate::disk::Disk;
 use arqon_core::Record;
-use arqon_core::port::CommitObserver;
+use arqon_core::port::{Append, CommitObserver};
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -29,11 +31,19 @@ pub(crate) struct Threads {
 impl Threads {
     pub fn start(engine: Engine, queue: Arc<Queue>) -> io::Result<Self> {
         let observer = Observer::default();
-        let seen = observer.clone();
-        let committer = thread::Builder::new()
-            .name("committer".to_owned())
-            .spawn(move || Committer { engine, queue, observer: seen, jobs: VecDeque::new() }.run())?;
-        Ok(Threads { observer, handles: Mutex::new(vec![committer]) })
+        let errands = Arc::new(Errands::default());
+        let porter = Porter {
+            errands: errands.clone(),
+            queue: queue.clone(),
+            disk: engine.disk.clone(),
+            spare: engine.spare.clone(),
+            segment_bytes: engine.config.segment_bytes,
+        };
+        let committer =
+            Committer { engine, queue, observer: observer.clone(), errands, jobs: VecDeque::new() };
+        let porter = thread::Builder::new().name("porter".to_owned()).spawn(move || porter.run())?;
+        let committer = thread::Builder::new().name("committer".to_owned()).spawn(move || committer.run())?;
+        Ok(Threads { observer, handles: Mutex::new(vec![committer, porter]) })
     }
 
     pub fn observe(&self, observer: Arc<dyn CommitObserver>) {
@@ -55,11 +65,16 @@ impl Threads {
 }
 
 /// However the committer ends, nobody goes on waiting for it.
-struct Ending(Arc<Queue>);
+struct Ending {
+    queue: Arc<Queue>,
+    errands: Arc<Errands>,
+}
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.0.abandon();
+        self.errands.lock().stop = true;
+        self.errands.wake.notify_all();
+        self.queue.abandon();
     }
 }
 
@@ -67,23 +82,24 @@ struct Committer {
     engine: Engine,
     queue: Arc<Queue>,
     observer: Observer,
+    errands: Arc<Errands>,
     /// Retention that is done in slices, between blocks.
     jobs: VecDeque<Command>,
 }
 
 impl Committer {
     fn run(mut self) {
-        let _ending = Ending(self.queue.clone());
+        let _ending = Ending { queue: self.queue.clone(), errands: self.errands.clone() };
         let (bytes, records) = (self.engine.config.block_bytes, self.engine.config.block_records);
         loop {
-            let work = self.queue.take(self.patience(), bytes, records);
-            match work {
+            match self.queue.take(self.patience(), bytes, records) {
                 Work::Appends(batches, replies) => {
                     let results = self.commit(&batches);
                     replies.into_iter().zip(results).for_each(|(reply, result)| reply.send(result));
                 }
                 Work::Other(Command::Close { reply }) => {
                     while self.step() {}
+                    self.errands.finish();
                     let result = self.engine.close();
                     // The folder is free before the caller hears of it.
                     drop(self);
@@ -93,27 +109,48 @@ impl Committer {
                 Work::Idle => self.engine.probe(),
                 Work::Finished => {
                     while self.step() {}
+                    self.errands.finish();
                     if let Err(error) = self.engine.close() {
                         tracing::error!(%error, "the log was not closed well");
                     }
                     return;
                 }
             }
-            self.engine.sync(false);
-            self.step();
+            self.between();
         }
+    }
+
+    /// What is done between two blocks: a little at a time.
+    fn between(&mut self) {
+        self.engine.sync(false);
+        self.step();
+        if self.engine.wants_spare() {
+            self.errands.lock().spare = true;
+            self.errands.wake.notify_all();
+        }
+        if self.engine.house() == Progress::More {
+            return;
+        }
+        let free = self.errands.lock().is_free();
+        if free && let Some(compaction) = self.engine.compaction() {
+            let mut errands = self.errands.lock();
+            errands.compaction = Some(compaction);
+            errands.busy = true;
+            self.errands.wake.notify_all();
+        }
+        self.engine.rest();
     }
 
     fn patience(&self) -> Duration {
         match self.engine.config.flush {
-            _ if !self.jobs.is_empty() => Duration::ZERO,
+            _ if !self.jobs.is_empty() || self.engine.has_housework() => Duration::ZERO,
             _ if self.engine.is_troubled() => IMPATIENCE,
             super::Flush::Always => PATIENCE,
             super::Flush::Interval(every) => every.min(PATIENCE),
         }
     }
 
-    fn commit(&mut self, batches: &[Vec<arqon_core::port::Append>]) -> Vec<BatchResult> {
+    fn commit(&mut self, batches: &[Vec<Append>]) -> Vec<BatchResult> {
         let observer = self.observer.clone();
         self.engine.commit(batches, &|records: &[Arc<Record>]| {
             if let Some(observer) = observer.get() {
@@ -125,18 +162,113 @@ impl Committer {
     /// Does a slice of the first job; answers whether there was one.
     fn step(&mut self) -> bool {
         let Some(job) = self.jobs.pop_front() else { return false };
-        let progress = match &job {
-            Command::Retain { room, rules, now, .. } => self.engine.retain(room, rules, *now),
-            Command::Trim { room, up_to, .. } => self.engine.trim(room, *up_to),
-            Command::Append { .. } | Command::Close { .. } => Ok(Progress::Done),
-        };
-        match (progress, job) {
-            (Ok(Progress::More), job) => self.jobs.push_front(job),
-            (result, Command::Retain { reply, .. } | Command::Trim { reply, .. }) => {
-                reply.send(result.map(|_| ()))
-            }
-            (_, Command::Append { .. } | Command::Close { .. }) => {}
+        match job {
+            Command::Retain { room, rules, now, reply } => match self.engine.retain(&room, &rules, now) {
+                Ok(Progress::More) => self.jobs.push_front(Command::Retain { room, rules, now, reply }),
+                result => reply.send(result.map(|_| ())),
+            },
+            Command::Trim { room, up_to, reply } => match self.engine.trim(&room, up_to) {
+                Ok(Progress::More) => self.jobs.push_front(Command::Trim { room, up_to, reply }),
+                result => reply.send(result.map(|_| ())),
+            },
+            Command::Install(compacted) => self.engine.install(*compacted),
+            Command::Append { .. } | Command::Close { .. } => {}
         }
         true
+    }
+}
+
+/// What the porter is to do.
+#[derive(Default)]
+struct Errands {
+    list: Mutex<ErrandList>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct ErrandList {
+    spare: bool,
+    compaction: Option<Compaction>,
+    busy: bool,
+    /// The porter is at work on the folder.
+    working: bool,
+    stop: bool,
+}
+
+impl ErrandList {
+    fn is_free(&self) -> bool {
+        self.compaction.is_none() && !self.busy
+    }
+}
+
+impl Errands {
+    fn lock(&self) -> MutexGuard<'_, ErrandList> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Errands {
+    /// Nothing is begun any more; waits for what was.
+    fn finish(&self) {
+        let mut list = self.lock();
+        list.stop = true;
+        self.wake.notify_all();
+        while list.working {
+            list = self.wake.wait(list).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Says that the porter is done, however that came.
+struct Working<'a>(&'a Errands);
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.lock().working = false;
+        self.0.wake.notify_all();
+    }
+}
+
+struct Porter {
+    errands: Arc<Errands>,
+    queue: Arc<Queue>,
+    disk: Arc<dyn Disk>,
+    spare: Arc<Spare>,
+    segment_bytes: u64,
+}
+
+impl Porter {
+    fn run(self) {
+        loop {
+            let mut list = self.errands.lock();
+            while !list.spare && list.compaction.is_none() && !list.stop {
+                list = self.errands.wake.wait(list).unwrap_or_else(PoisonError::into_inner);
+            }
+            if list.stop {
+                return;
+            }
+            let (spare, compaction) = (std::mem::take(&mut list.spare), list.compaction.take());
+            list.working = true;
+            drop(list);
+            let _working = Working(&self.errands);
+            if spare && let Err(error) = self.spare.prepare(&*self.disk, self.segment_bytes) {
+                tracing::warn!(%error, "no segment could be made ahead of need");
+            }
+            if let Some(compaction) = compaction {
+                self.compact(&compaction);
+            }
+        }
+    }
+
+    fn compact(&self, compaction: &Compaction) {
+        match compaction.run() {
+            Ok(Some(compacted)) => {
+                // A queue that is closed takes nothing: the next opening finds the rewritten segment by itself.
+                let _ = self.queue.push(Command::Install(Box::new(compacted)), 0);
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "a segment could not be rewritten"),
+        }
+        self.errands.lock().busy = false;
     }
 }

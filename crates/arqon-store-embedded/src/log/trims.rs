@@ -33,6 +33,8 @@ pub(crate) struct RoomTrim {
     pub floor: u64,
     pub channels: BTreeMap<ChannelName, u64>,
     pub grave: Option<Grave>,
+    /// Offsets that were damaged in segments that are deleted now.
+    pub damaged: Vec<(u64, u64)>,
 }
 
 /// All that the journal says.
@@ -54,6 +56,7 @@ impl TrimState {
         let room = self.rooms.entry(key.clone()).or_default();
         room.floor = room.floor.max(floor);
         room.channels.retain(|_, f| *f > room.floor);
+        room.damaged.retain(|d| d.1 > room.floor);
     }
 
     fn channel(&mut self, key: &RoomKey, channel: &ChannelName, floor: u64) {
@@ -61,6 +64,13 @@ impl TrimState {
         if floor > room.floor {
             let kept = room.channels.entry(channel.clone()).or_default();
             *kept = floor.max(*kept);
+        }
+    }
+
+    fn damage(&mut self, key: &RoomKey, from: u64, to: u64) {
+        let room = self.rooms.entry(key.clone()).or_default();
+        if to > room.floor && !room.damaged.contains(&(from, to)) {
+            room.damaged.push((from, to));
         }
     }
 
@@ -89,6 +99,10 @@ impl TrimState {
                 self.rooms.entry((*key).clone()).or_default().grave = Some(grave);
             }
             4 => self.remove(f.num()?),
+            6 => {
+                let (key, _) = read_room(&mut f)?;
+                self.damage(&key, f.num()?, f.num()?);
+            }
             5 => self.removed_below = self.removed_below.max(f.num()?),
             _ => return None,
         }
@@ -101,6 +115,7 @@ pub(crate) enum Trim<'a> {
     Floor(&'a RoomKey, u64),
     Channel(&'a RoomKey, &'a ChannelName, u64),
     Grave(&'a RoomKey, &'a Grave),
+    Damaged(&'a RoomKey, u64, u64),
     Removed(u64),
     RemovedBelow(u64),
 }
@@ -127,6 +142,12 @@ impl Trim<'_> {
                 put_room(&mut out, key, &grave.lineage);
                 out.num(grave.end);
                 out.num(grave.as_of);
+            }
+            Trim::Damaged(key, from, to) => {
+                out.push(6);
+                put_room(&mut out, key, &stand_in);
+                out.num(*from);
+                out.num(*to);
             }
             Trim::Removed(segment) => {
                 out.push(4);
@@ -248,6 +269,7 @@ impl TrimJournal {
                 Trim::Grave(key, grave) => {
                     self.state.rooms.entry((*key).clone()).or_default().grave = Some((*grave).clone());
                 }
+                Trim::Damaged(key, from, to) => self.state.damage(key, *from, *to),
                 Trim::Removed(segment) => self.state.remove(*segment),
                 Trim::RemovedBelow(segment) => {
                     self.state.removed_below = self.state.removed_below.max(*segment);
@@ -273,6 +295,9 @@ impl TrimJournal {
                 put_entry(&mut out, self.log_id, &Trim::Grave(key, grave));
             }
             put_entry(&mut out, self.log_id, &Trim::Floor(key, room.floor));
+            for (from, to) in &room.damaged {
+                put_entry(&mut out, self.log_id, &Trim::Damaged(key, *from, *to));
+            }
             for (channel, floor) in &room.channels {
                 put_entry(&mut out, self.log_id, &Trim::Channel(key, channel, *floor));
             }

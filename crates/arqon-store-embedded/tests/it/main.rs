@@ -4,4 +4,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod log_contract;
+mod log_damage;
+mod log_rig;
 mod records;

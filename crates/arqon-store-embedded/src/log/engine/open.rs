@@ -3,6 +3,7 @@
 //! Invariant: only an unfinished block at the very end is ever overwritten. A last segment in which anything else is
 //! wrong stays as it is, and the log goes on in a new one.
 
+use super::house::Ghost;
 use super::{Engine, roll};
 use crate::disk::{Disk, Locking};
 use crate::log::LogConfig;
@@ -18,7 +19,7 @@ use crate::log::trims::TrimJournal;
 use arqon_core::RoomKey;
 use arqon_core::env::{Clock, Random};
 use arqon_core::port::{StoreError, StoreErrorKind};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -78,7 +79,7 @@ impl Engine {
         remove_strays(&*disk, &survey);
         let parts = take_active(&mut survey);
         let shared = Arc::new(Shared::new(disk.clone(), log_id, config.cache_bytes));
-        let assembly = Assembly::build(&shared, &survey, rooms)?;
+        let assembly = Assembly::build(&shared, &survey, rooms, survey.resumed())?;
         let trims = (std::mem::take(&mut survey.trims), survey.journal.0, survey.journal.1);
         let mut engine = Engine {
             confirmed: ConfirmedFile::open(&*disk, log_id).map_err(cannot)?,
@@ -90,7 +91,13 @@ impl Engine {
             by_key: HashMap::new(),
             block: super::Block::default(),
             echo: Vec::new(),
+            ghosts: ghosts(&survey),
+            hopeless: BTreeSet::new(),
+            reserved: false,
             trimmed: true,
+            sparse: true,
+            asked_spare: 0,
+            rested_at: clock.monotonic(),
             retry_at: Duration::ZERO,
             back_off: Duration::ZERO,
             synced_at: clock.monotonic(),
@@ -265,6 +272,16 @@ fn take_active(survey: &mut Survey) -> Option<(usize, Vec<ScanPart>)> {
     Some((last, std::mem::take(&mut survey.segments[last].parts)))
 }
 
+fn ghosts(survey: &Survey) -> Vec<Ghost> {
+    let ghost = |(id, generation, directory): &(u64, u32, crate::log::sidecar::Directory)| Ghost {
+        id: *id,
+        generation: *generation,
+        max_at: directory.max_at.0,
+        bytes: directory.bytes,
+    };
+    survey.ghosts.iter().map(ghost).collect()
+}
+
 fn last_tail(survey: &Survey) -> Tail {
     let confirmed = survey.confirmed.map(|c| c.tail).unwrap_or_default();
     let Some(found) = survey.segments.last() else { return confirmed };
@@ -290,6 +307,7 @@ fn tell(report: &OpenReport) {
 
 /// Counts what opening found among the numbers of the log.
 pub(crate) fn count_disk(shared: &Shared, survey: &Survey) {
-    let bytes: u64 = survey.segments.iter().map(|f| f.disk_bytes).sum();
+    let ghosts: u64 = survey.ghosts.iter().map(|(.., directory)| directory.bytes).sum();
+    let bytes = survey.segments.iter().map(|f| f.disk_bytes).sum::<u64>() + ghosts;
     shared.counters.disk_bytes.store(bytes, Relaxed);
 }

@@ -190,6 +190,7 @@ impl Engine {
             self.shared.counters.records.fetch_sub(*records, Relaxed);
         }
         self.trimmed = true;
+        self.sparse = true;
         Ok(())
     }
 

@@ -37,6 +37,10 @@ impl Spare {
         Ok(())
     }
 
+    fn is_ready(&self) -> bool {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     fn take(&self, disk: &dyn Disk, len: u64) -> io::Result<Arc<dyn DiskFile>> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         match file.take() {
@@ -64,6 +68,16 @@ struct Sealed {
 }
 
 impl Engine {
+    /// Whether the next segment should be made now, so that nobody waits for it: once a quarter of this one is used.
+    pub(crate) fn wants_spare(&mut self) -> bool {
+        let Some(active) = &self.active else { return false };
+        if self.asked_spare == active.segment.id || self.tail.end < active.len / 4 {
+            return false;
+        }
+        self.asked_spare = active.segment.id;
+        !self.spare.is_ready()
+    }
+
     /// Begins a new segment and seals the one before.
     pub(super) fn roll(&mut self) -> Result<(), StoreError> {
         if let Some(trouble) = self.shared.trouble()

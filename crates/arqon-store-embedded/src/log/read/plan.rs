@@ -155,15 +155,14 @@ impl<'a> Walk<'a> {
             return Step::More;
         }
         self.end = view.end;
-        let piece: Option<(Vec<(u64, Slot)>, Arc<Segment>, Snapshot)> =
-            view.active.as_ref().and_then(|active| {
-                let slots = &active.part.slots;
-                let begin = slots.seek(self.cursor);
-                let piece: Vec<(u64, Slot)> = slots.from(begin).take(PIECE).map(|(o, s)| (o, *s)).collect();
-                let names = active.part.channels.iter().map(|c| &c.name);
-                let snapshot = Snapshot::take(&view, &self.read.filter, names);
-                (!piece.is_empty()).then(|| (piece, active.segment.clone(), snapshot))
-            });
+        let piece = view.active.as_ref().and_then(|active| {
+            let slots = &active.part.slots;
+            let begin = slots.seek(self.cursor);
+            let piece: Vec<(u64, Slot)> = slots.from(begin).take(PIECE).map(|(o, s)| (o, *s)).collect();
+            let names = active.part.channels.iter().map(|c| &c.name);
+            let snapshot = Snapshot::take(&view, &self.read.filter, names);
+            (!piece.is_empty()).then(|| (piece, active.segment.clone(), snapshot))
+        });
         let Some((piece, segment, snapshot)) = piece else {
             // Nothing is left but what is missing at the end.
             let snapshot = Snapshot::take(&view, &self.read.filter, std::iter::empty());

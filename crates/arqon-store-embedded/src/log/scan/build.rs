@@ -6,7 +6,7 @@ use crate::log::dedup::PartDedup;
 use crate::log::fields::Fields;
 use crate::log::format::{EntryHeader, EntryKind, read_room};
 use crate::log::lineage::Lineage;
-use crate::log::part::{Part, Slot};
+use crate::log::part::{Part, Slot, join};
 use crate::log::sidecar::PartContents;
 use arqon_core::{RoomKey, codec};
 use bytes::Bytes;
@@ -94,6 +94,7 @@ impl Builder {
         if !out.regions.is_empty() {
             out.parts.iter_mut().for_each(|p| note_holes(&mut p.part));
         }
+        out.parts.iter_mut().for_each(|p| join(&mut p.part.damaged));
     }
 }
 

@@ -1,0 +1,264 @@
+//! Damage: whatever happens to the files, what was confirmed is served as it was or named as a gap, nothing else is
+//! served, and no position is given out twice.
+
+use crate::log_rig::{Rig, cut, files, flip, key, segments, small, used};
+use arqon_core::GapReason;
+use arqon_core::env::Random;
+use arqon_core::port::ReadFrom;
+use arqon_store_contract::SeededRandom;
+use arqon_store_embedded::{check, dump};
+use std::ops::ControlFlow;
+
+/// Several rooms over several segments, some of which end early.
+fn history(dice: &SeededRandom) -> Rig {
+    let mut rig = Rig::new(small());
+    let rooms = ["a", "b", "c", "@d"].map(key);
+    for round in 0..60 {
+        let mut batch = Vec::new();
+        for _ in 0..1 + dice.below(4) {
+            // The last rooms fall silent, so that their tails lie in old segments.
+            let most = if round < 20 {
+                4
+            } else if round < 45 {
+                3
+            } else {
+                2
+            };
+            let room = &rooms[usize::try_from(dice.below(most)).unwrap()];
+            let channel = ["main", "dev:x"][usize::try_from(dice.below(2)).unwrap()];
+            let bytes = usize::try_from(dice.below(300)).unwrap();
+            batch.push(rig.entry(room, channel, bytes));
+        }
+        rig.append(batch);
+    }
+    rig.drop_log();
+    rig
+}
+
+/// Opens, reads everything, goes on, opens again: twice, since the second opening must understand the first one's work.
+fn survives(rig: &mut Rig, what: &str) {
+    let report = check(rig.dir.path()).unwrap();
+    rig.open();
+    assert!(
+        !report.is_whole() || rig.report.faults.is_empty(),
+        "{what}: a check finds what an opening finds"
+    );
+    rig.verify();
+    for round in 0..2 {
+        for room in ["a", "b", "c", "@d", "new"].map(key) {
+            rig.fill(&room, "main", 2);
+        }
+        rig.verify();
+        rig.reopen();
+        assert_eq!(rig.report.new_epochs, [], "{what}, round {round}: the doubt was settled before");
+        rig.verify();
+    }
+    rig.drop_log();
+}
+
+#[test]
+fn an_undamaged_log_is_served_whole() {
+    let mut rig = history(&SeededRandom::new(1));
+    rig.open();
+    assert_eq!(rig.report.faults, []);
+    assert_eq!(rig.report.torn_tail, None);
+    let served = rig.verify();
+    let confirmed: usize = rig.confirmed.values().map(|room| room.len()).sum();
+    assert_eq!((served.all(), served.gaps), (confirmed as u64, 0));
+    assert_eq!(rig.report.records, confirmed as u64);
+    assert!(rig.report.segments > 2, "the history spans segments");
+    rig.drop_log();
+    assert!(check(rig.dir.path()).unwrap().is_whole());
+    let mut dumped = 0;
+    dump(rig.dir.path(), &Default::default(), &mut |_| {
+        dumped += 1;
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    assert_eq!(dumped, confirmed);
+}
+
+#[test]
+fn the_last_segment_cut_anywhere() {
+    let dice = SeededRandom::new(2);
+    let original = history(&dice);
+    let last = segments(original.dir.path()).pop().unwrap();
+    let len = std::fs::metadata(&last).unwrap().len();
+    let end = used(&last);
+    let mut places: Vec<u64> = vec![0, 1, 4095, 4096, 4097, end - 1, end, end + 1, len - 1];
+    places.extend((0..60).map(|_| dice.below(len)));
+    places.extend((0..60).map(|_| 4096 + dice.below(end - 4096)));
+    for at in places {
+        let mut rig = original.copy();
+        cut(&segments(rig.dir.path()).pop().unwrap(), at);
+        survives(&mut rig, &format!("cut at {at}"));
+    }
+}
+
+#[test]
+fn any_segment_cut_anywhere() {
+    let dice = SeededRandom::new(3);
+    let original = history(&dice);
+    let count = segments(original.dir.path()).len() as u64;
+    for _ in 0..60 {
+        let mut rig = original.copy();
+        let file = segments(rig.dir.path()).swap_remove(usize::try_from(dice.below(count)).unwrap());
+        let at = dice.below(16 << 10);
+        // With and without what the sidecar knows.
+        if dice.one_in(2) {
+            let _ = std::fs::remove_file(file.with_extension("idx"));
+        }
+        cut(&file, at);
+        survives(&mut rig, &format!("{} cut at {at}", file.display()));
+    }
+}
+
+#[test]
+fn one_byte_flipped_anywhere() {
+    let dice = SeededRandom::new(4);
+    let original = history(&dice);
+    for _ in 0..250 {
+        let mut rig = original.copy();
+        let all = files(rig.dir.path());
+        let file = dice.pick(&all);
+        let end = used(file).max(1);
+        let (at, mask) = (dice.below(end), 1 << dice.below(8));
+        if dice.one_in(3) {
+            let _ = std::fs::remove_file(file.with_extension("idx"));
+        }
+        if !file.exists() {
+            continue;
+        }
+        flip(file, at, mask);
+        let confirmed = rig.confirmed.values().map(|room| room.len() as u64).sum::<u64>();
+        let what = format!("{} flipped by {mask} at {at} of {end}", file.display());
+        rig.open();
+        let served = rig.verify();
+        assert!(
+            served.all() + 1 >= confirmed,
+            "{what}: one byte costs one record at most, of {confirmed}: {served:?}"
+        );
+        rig.drop_log();
+        survives(&mut rig, &what);
+    }
+}
+
+#[test]
+fn files_that_are_gone() {
+    let dice = SeededRandom::new(5);
+    let original = history(&dice);
+    for file in files(original.dir.path()) {
+        let mut rig = original.copy();
+        std::fs::remove_file(rig.dir.path().join("log").join(file.file_name().unwrap())).unwrap();
+        survives(&mut rig, &format!("{} removed", file.display()));
+    }
+    // A segment with its sidecar, so that nothing is left that knows what was in it.
+    for file in segments(original.dir.path()) {
+        let mut rig = original.copy();
+        let file = rig.dir.path().join("log").join(file.file_name().unwrap());
+        let _ = std::fs::remove_file(file.with_extension("idx"));
+        std::fs::remove_file(&file).unwrap();
+        survives(&mut rig, &format!("{} and its sidecar removed", file.display()));
+    }
+}
+
+#[test]
+fn many_things_at_once() {
+    for seed in 0..60 {
+        let dice = SeededRandom::new(1000 + seed);
+        let mut rig = history(&dice);
+        let mut what = Vec::new();
+        for _ in 0..1 + dice.below(5) {
+            // The end that was confirmed, and what was trimmed, are believed: losing them as well as a segment is more
+            // than this log can tell.
+            let all: Vec<_> = files(rig.dir.path())
+                .into_iter()
+                .filter(|f| f.extension().is_some_and(|e| e == "seg" || e == "idx"))
+                .collect();
+            let file = dice.pick(&all);
+            let end = used(file).max(1);
+            let at = dice.below(end);
+            what.push(format!("{} at {at}", file.display()));
+            match dice.below(8) {
+                0 => cut(file, at),
+                1 => std::fs::remove_file(file).unwrap(),
+                _ => (0..=dice.below(40)).take_while(|i| at + i < end).for_each(|i| {
+                    flip(file, at + i, u8::try_from(1 + dice.next_u64() % 255).unwrap());
+                }),
+            }
+        }
+        survives(&mut rig, &format!("seed {seed}: {what:?}"));
+    }
+}
+
+#[test]
+fn an_unfinished_block_is_cut_and_said() {
+    let mut rig = history(&SeededRandom::new(6));
+    let last = segments(rig.dir.path()).pop().unwrap();
+    let end = used(&last).next_multiple_of(8);
+    let mut bytes = std::fs::read(&last).unwrap();
+    // What a crash in the middle of a write leaves: the beginning of a block that nobody was told of.
+    let begin = usize::try_from(end).unwrap();
+    let block = bytes[4096..4096 + 200].to_vec();
+    bytes[begin..begin + 200].copy_from_slice(&block);
+    std::fs::write(&last, bytes).unwrap();
+    assert!(check(rig.dir.path()).unwrap().is_whole(), "an unfinished block is no damage");
+    assert!(check(rig.dir.path()).unwrap().torn_tail.is_some());
+    rig.open();
+    assert!(rig.report.torn_tail.is_some());
+    assert_eq!((rig.report.faults.len(), rig.report.new_epochs.len()), (0, 0));
+    assert_eq!(rig.verify().gaps, 0);
+    rig.reopen();
+    assert_eq!(rig.report.torn_tail, None);
+}
+
+#[test]
+fn the_last_confirmed_block_damaged_is_not_taken_for_an_unfinished_one() {
+    let mut rig = Rig::new(small());
+    let room = key("a");
+    let positions = rig.fill(&room, "main", 10);
+    rig.drop_log();
+    let last = segments(rig.dir.path()).pop().unwrap();
+    flip(&last, used(&last) - 4, 0x10);
+    rig.open();
+    assert_eq!(rig.report.torn_tail, None);
+    assert_eq!(rig.report.faults.len(), 1, "{:?}", rig.report);
+    assert_eq!(rig.verify().all(), 9);
+    let gaps = rig.gaps(&room, positions[4]);
+    assert_eq!(gaps.len(), 1);
+    assert_eq!((gaps[0].to.offset, gaps[0].reason), (10, GapReason::Damaged));
+    assert_eq!(arqon_core::port::Log::stats(rig.log()).damaged, 1);
+    let next = rig.fill(&room, "main", 1)[0];
+    assert_eq!((next.epoch, next.offset), (positions[0].epoch, 11), "it is known exactly what was lost");
+}
+
+#[test]
+fn a_lost_tail_begins_a_new_epoch_and_old_readers_are_told() {
+    let mut rig = Rig::new(small());
+    let room = key("a");
+    let positions = rig.fill(&room, "main", 20);
+    rig.drop_log();
+    let last = segments(rig.dir.path()).pop().unwrap();
+    // The last five records are gone.
+    cut(&last, used(&last) - 700);
+    rig.open();
+    assert_eq!(rig.report.new_epochs.len(), 1);
+    let survived = rig.verify().all();
+    assert!((10..20).contains(&survived), "{survived}");
+    let next = rig.fill(&room, "main", 3);
+    assert_ne!(next[0].epoch, positions[0].epoch);
+    assert!(next[0].offset > 1000);
+    // A reader inside of what survived goes on, is told at the break, and then gets the new epoch.
+    let items = rig.walk(&room, ReadFrom::After(positions[2]));
+    assert_eq!(items.len() as u64, survived - 3 + 1 + 3);
+    let gaps = rig.gaps(&room, positions[2]);
+    assert_eq!(gaps[0].from.map(|p| p.offset), Some(survived));
+    assert_eq!((gaps[0].to.epoch, gaps[0].to.offset), (next[0].epoch, next[0].offset - 1));
+    // One that had read more than what survived is told first.
+    let items = rig.walk(&room, ReadFrom::After(positions[19]));
+    assert_eq!(items.len(), 4);
+    assert!(matches!(&items[0], arqon_core::port::LogItem::Gap(gap) if gap.from == Some(positions[19])));
+    rig.reopen();
+    assert_eq!(rig.fill(&room, "main", 1)[0].epoch, next[0].epoch);
+    rig.verify();
+}
