@@ -25,6 +25,11 @@ const WAIT_MAX_MS: u64 = 60_000;
 /// What is in the log takes a moment to be read; a poll that would not wait at all would miss it.
 const WAIT_MIN: Duration = Duration::from_millis(20);
 
+/// A page ends once it is this large, whatever the limit says: it is built in memory.
+const PAGE_BYTES: usize = 4 << 20;
+/// Deliveries taken at once, so that a page does not pass its size by much.
+const SLICE: usize = 32;
+
 /// `GET /api/v1/poll`.
 pub(crate) async fn poll(State(rest): State<Arc<Rest>>, Caller(ctx): Caller, request: Request) -> Response {
     let (parts, _) = request.into_parts();
@@ -46,17 +51,26 @@ async fn run(rest: &Rest, ctx: &Ctx, request: &Parts) -> Result<Response> {
     let mut items = Vec::new();
     tokio::select! {
         biased;
-        got = feed.connection.next(&mut items, limit) => got?,
+        got = feed.connection.next(&mut items, limit.min(SLICE)) => got?,
         () = rest.bus.env().clock.sleep(wait) => {}
         () = rest.stopping.cancelled() => {}
     }
-    let mut more = true;
-    while more && items.len() < limit {
-        let room = limit - items.len();
-        more = feed.connection.try_next(&mut items, room);
+    while !items.is_empty() && items.len() < limit && weight(&items) < PAGE_BYTES {
+        let room = SLICE.min(limit - items.len());
+        if !feed.connection.try_next(&mut items, room) {
+            break;
+        }
     }
     let body = encode(&mut feed, items)?;
     Ok(json(StatusCode::OK, body))
+}
+
+fn weight(items: &[Outgoing]) -> usize {
+    let of = |outgoing: &Outgoing| match &outgoing.item {
+        Item::Delivery(Delivery::Record { record, .. }) => record.message.weight(),
+        _ => 0,
+    };
+    items.iter().map(of).sum()
 }
 
 fn bounded(value: u64, least: u64, most: u64, name: &str) -> Result<u64> {

@@ -133,12 +133,18 @@ async fn a_durable_stream_that_stands_settles_by_itself() {
     site.publish("job:x", 1).await;
     let mut stream = Events::open(site.addr, events(&site, "pattern=job:*&from=earliest&durable=w")).await;
     assert_eq!(stream.numbers(1).await, [1]);
-    let pending = || async {
-        site.get("/api/v1/subscriptions").await.json()["subscriptions"][0]["rooms"][0]["pending"].as_i64()
+    let settled = async {
+        let acknowledged =
+            || site.server.bus().metrics().into_iter().find(|m| m.name == "messages_acknowledged_total");
+        while acknowledged().unwrap().value < 1.0 {
+            tokio::task::yield_now().await;
+        }
     };
-    assert_eq!(pending().await, Some(1));
-    let settled = async { while pending().await != Some(0) {} };
     tokio::time::timeout(crate::http::PATIENCE, settled).await.expect("it settles");
+    drop(stream);
+    let mut again = Events::open(site.addr, events(&site, "pattern=job:*&durable=w")).await;
+    site.publish("job:x", 2).await;
+    assert_eq!(again.numbers(1).await, [2]);
 }
 
 #[tokio::test]
@@ -225,4 +231,23 @@ async fn a_durable_poll_repeats_until_next_is_handed_back() {
     assert_eq!(again["messages"][0]["attempt"], 2);
     let next = poll(&site, &format!("{wish}&from={}", again["next"].as_str().unwrap())).await;
     assert_eq!(numbers(&next["messages"]), [3]);
+}
+
+#[tokio::test]
+async fn a_page_of_large_messages_is_bounded_and_goes_on() {
+    let site = Site::start().await;
+    let body = json!({"to": "big:x", "payload": {"x": "y".repeat(900_000)}}).to_string();
+    for _ in 0..40 {
+        assert_eq!(site.send(ask("POST", "/api/v1/messages").body(body.clone())).await.status, 200);
+    }
+    let (mut next, mut got, mut pages) = ("earliest".to_owned(), 0, 0);
+    while got < 40 {
+        let page = poll(&site, &format!("pattern=big:*&limit=1000&from={next}")).await;
+        let count = page["messages"].as_array().unwrap().len();
+        assert!((1..40).contains(&count), "{count} large messages in one page");
+        got += count;
+        pages += 1;
+        page["next"].as_str().unwrap().clone_into(&mut next);
+    }
+    assert_eq!(got, 40, "in {pages} pages");
 }
