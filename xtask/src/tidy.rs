@@ -4,6 +4,7 @@
 //! nothing is itself a complaint: the list can only shrink.
 
 mod crates;
+mod documents;
 mod exceptions;
 mod files;
 mod invariants;
@@ -42,6 +43,8 @@ const RULES: &[&str] = &[
     "core-allow-list",
     "licence",
     "invariant",
+    "link",
+    "step",
 ];
 
 /// Checks everything; the answer is one line for each complaint.
@@ -52,5 +55,6 @@ pub fn run() -> Result<Vec<String>> {
     complaints.extend(words::check(&tree));
     complaints.extend(crates::check()?);
     complaints.extend(invariants::check(&tree));
+    complaints.extend(documents::check(&tree));
     Ok(exceptions::apply(&tree, complaints))
 }
