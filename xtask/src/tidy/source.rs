@@ -52,7 +52,7 @@ pub fn has_function(text: &str, name: &str) -> bool {
 fn is_function(line: &str, name: &str) -> bool {
     let Some((before, after)) = line.split_once("fn ") else { return false };
     let only_modifiers =
-        before.split_whitespace().all(|w| matches!(w, "pub" | "async" | "const" | "pub(crate)"));
+        before.split_whitespace().all(|w| w.starts_with("pub") || matches!(w, "async" | "const"));
     let rest = after.strip_prefix(name);
     only_modifiers && rest.is_some_and(|rest| rest.starts_with('(') || rest.starts_with('<'))
 }
