@@ -181,7 +181,8 @@ impl Bus {
     /// Whether work would be taken now; if not, what is away.
     pub fn readiness(&self) -> Result<()> {
         self.shared.refuse_when_draining()?;
-        Ok(self.shared.log.health()?)
+        self.shared.log.health()?;
+        Ok(self.shared.records.health()?)
     }
 
     /// The world of this bus.

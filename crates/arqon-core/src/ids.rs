@@ -8,6 +8,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
+/// The digit of each byte; 255 for those that are none.
+const DIGITS: [u8; 256] = {
+    let mut digits = [255; 256];
+    let mut i = 0;
+    while i < ALPHABET.len() {
+        digits[ALPHABET[i] as usize] = i as u8;
+        i += 1;
+    }
+    digits
+};
+
 /// The id of one envelope, unique in its tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum MessageId {
@@ -65,11 +76,11 @@ pub fn encode_ulid(value: u128) -> [u8; 26] {
 fn decode_ulid(text: &str) -> Option<u128> {
     let mut value: u128 = 0;
     for (i, byte) in text.bytes().enumerate() {
-        let digit = ALPHABET.iter().position(|a| *a == byte)? as u128;
-        if i == 0 && digit > 7 {
+        let digit = DIGITS[usize::from(byte)];
+        if digit > 31 || (i == 0 && digit > 7) {
             return None;
         }
-        value = (value << 5) | digit;
+        value = (value << 5) | u128::from(digit);
     }
     Some(value)
 }

@@ -169,6 +169,20 @@ impl Message {
         self.extras.as_ref().and_then(|e| e.producer.as_ref())
     }
 
+    /// A copy that shares no memory with the read it came in: for whoever keeps messages for long, since one small
+    /// message would keep the whole read alive.
+    #[must_use]
+    pub fn to_owned_memory(&self) -> Message {
+        let own = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
+        let mut copy = self.clone();
+        copy.payload = own(&self.payload);
+        if let Some(extras) = &mut copy.extras {
+            extras.metadata = extras.metadata.as_ref().map(own);
+            extras.unknown = extras.unknown.as_ref().map(own);
+        }
+        copy
+    }
+
     /// About how much memory this holds, in bytes: what bounded queues count.
     pub fn weight(&self) -> usize {
         let extra = self.extras.as_ref().map_or(0, |e| {

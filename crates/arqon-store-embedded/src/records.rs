@@ -103,12 +103,12 @@ impl EmbeddedRecords {
     /// The same with bounds of one's own.
     pub fn open_with(dir: &Path, config: RecordsConfig) -> Result<Self, StoreError> {
         let folder = dir.join("records");
-        let opened = store::open(&folder, config.cache_bytes)?;
+        let opened = store::open(&folder, config.cache_bytes, config.reserve_bytes)?;
         let (sender, receiver) = channel();
         let queued = Arc::new(AtomicU64::new(0));
         let store = Arc::new(opened.store);
-        let committer = Committer::new(store.clone(), opened.mirror, opened.marks, receiver, queued.clone())
-            .with_reserve(folder, config.reserve_bytes);
+        let committer =
+            Committer::new(store.clone(), opened.mirror, opened.marks, receiver, queued.clone());
         let thread = std::thread::Builder::new()
             .name("records".into())
             .spawn(move || committer.run())
@@ -227,6 +227,10 @@ impl Records for EmbeddedRecords {
 
     fn sweep(&self, now: Timestamp, limit: usize) -> BoxFuture<'static, Result<usize, StoreError>> {
         self.ask(0, |answer| Request::Sweep { now, limit, answer })
+    }
+
+    fn health(&self) -> Result<(), StoreError> {
+        self.shared.store()?.check_writable()
     }
 
     fn close(&self) -> BoxFuture<'static, Result<(), StoreError>> {

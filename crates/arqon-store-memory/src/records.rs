@@ -322,6 +322,10 @@ impl Records for MemoryRecords {
         ready(swept).boxed()
     }
 
+    fn health(&self) -> Result<(), StoreError> {
+        self.read().map(|_| ())
+    }
+
     fn close(&self) -> BoxFuture<'static, Result<(), StoreError>> {
         self.state.write().unwrap_or_else(PoisonError::into_inner).closed = true;
         ready(Ok(())).boxed()

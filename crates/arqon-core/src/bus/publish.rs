@@ -176,6 +176,7 @@ impl Shared {
         if decision.class == Class::Durable {
             return Ok(Routed::Durable(room, message));
         }
+        let message = if decision.history > 0 { Arc::new(message.to_owned_memory()) } else { message };
         let record = room.publish_in_memory(&self.env, message, decision.history);
         Ok(Routed::Memory(receipt_of(&record)))
     }

@@ -130,6 +130,9 @@ pub trait Records: Send + Sync + 'static {
     /// Removes documents that expired at or before `now`, at most `limit`; answers how many.
     fn sweep(&self, now: Timestamp, limit: usize) -> BoxFuture<'static, Result<usize, StoreError>>;
 
+    /// Whether a write would be tried now; a sentence if not. Used for readiness.
+    fn health(&self) -> Result<(), StoreError>;
+
     /// Flushes and closes; later calls answer `Closed`.
     fn close(&self) -> BoxFuture<'static, Result<(), StoreError>>;
 }

@@ -13,7 +13,6 @@ use arqon_core::port::{Durability, StoreError, StoreErrorKind, Write};
 use fjall::PersistMode;
 use futures_channel::oneshot::Sender;
 use std::ops::Bound;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::Receiver;
@@ -50,9 +49,6 @@ pub(super) struct Committer {
     marks: Marks,
     requests: Receiver<Request>,
     queued: Arc<AtomicU64>,
-    folder: PathBuf,
-    reserve: u64,
-    stopped: bool,
 }
 
 /// The batches of a group that hold, and what they change together.
@@ -78,14 +74,7 @@ impl Committer {
         requests: Receiver<Request>,
         queued: Arc<AtomicU64>,
     ) -> Self {
-        let folder = PathBuf::new();
-        Committer { store, mirror, marks, requests, queued, folder, reserve: 0, stopped: false }
-    }
-
-    /// Refuses writes while less than `reserve` bytes are free where `folder` is.
-    pub(super) fn with_reserve(mut self, folder: PathBuf, reserve: u64) -> Self {
-        (self.folder, self.reserve) = (folder, reserve);
-        self
+        Committer { store, mirror, marks, requests, queued }
     }
 
     /// Works until nobody can ask any more.
@@ -96,7 +85,7 @@ impl Committer {
                 next = self.serve(request);
             }
         }
-        if !self.stopped
+        if !self.store.stopped.load(Relaxed)
             && let Err(error) = self.flush()
         {
             tracing::warn!(%error, "the records could not be flushed at the end");
@@ -114,7 +103,7 @@ impl Committer {
     }
 
     fn serve_group(&mut self, first: Request) -> Option<Request> {
-        let writable = self.check_writable();
+        let writable = self.store.check_writable();
         let mut group = Group::default();
         let mut next = Some(first);
         let mut ended_by = None;
@@ -147,24 +136,6 @@ impl Committer {
         ended_by
     }
 
-    fn check_writable(&self) -> Result<(), StoreError> {
-        if self.stopped {
-            return Err(failure::stopped());
-        }
-        if self.reserve == 0 {
-            return Ok(());
-        }
-        let disk = rustix::fs::statvfs(&self.folder)
-            .map_err(|e| failure::io("the disk of the records does not answer", e.into()))?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        if free < self.reserve {
-            let text =
-                format!("the disk is full: {free} bytes are free, {} are kept in reserve", self.reserve);
-            return Err(StoreError::new(StoreErrorKind::Unavailable, text));
-        }
-        Ok(())
-    }
-
     /// Writes the changes as one atomic batch that carries the next number.
     fn write(&mut self, changes: Changes, synced: bool) -> Result<(), StoreError> {
         let last = self.marks.last + 1;
@@ -187,7 +158,7 @@ impl Committer {
 
     /// After a failed write or flush nobody knows what is on the disk.
     fn stop(&mut self, e: fjall::Error) -> StoreError {
-        self.stopped = true;
+        self.store.stopped.store(true, Relaxed);
         tracing::error!(error = %e, "a write of records failed; no more are taken");
         if matches!(e, fjall::Error::Poisoned) {
             // A background task of fjall failed before; this write was not begun.
@@ -197,7 +168,7 @@ impl Committer {
     }
 
     fn sweep(&mut self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
-        self.check_writable()?;
+        self.store.check_writable()?;
         let limit = limit.min(SWEEP_MAX);
         let none = Changes::new();
         let mut plan = Plan::new(&self.store, &none, now);
@@ -218,7 +189,7 @@ impl Committer {
     }
 
     fn flush(&mut self) -> Result<(), StoreError> {
-        if self.stopped {
+        if self.store.stopped.load(Relaxed) {
             return Err(failure::stopped());
         }
         self.store.db.persist(PersistMode::SyncAll).map_err(|e| self.stop(e))?;

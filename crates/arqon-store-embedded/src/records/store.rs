@@ -11,8 +11,8 @@ use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable, Snapshot};
 use std::ops::Bound;
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// A table in memory before it is written out: records are small, and this is held twice while it is.
 const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
@@ -26,6 +26,10 @@ pub(super) struct Store {
     pub(super) db: Database,
     pub(super) documents: Keyspace,
     pub(super) damaged: AtomicU64,
+    /// Set once a write failed: nothing more is taken.
+    pub(super) stopped: AtomicBool,
+    /// Where it lies, and how many bytes stay free there.
+    pub(super) reserve: (PathBuf, u64),
 }
 
 pub(super) struct Opened {
@@ -37,7 +41,7 @@ pub(super) struct Opened {
 }
 
 /// Opens the folder, making it if it is not there.
-pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Opened, StoreError> {
+pub(super) fn open(folder: &Path, cache_bytes: u64, reserve_bytes: u64) -> Result<Opened, StoreError> {
     let made = |e| failure::io("the folder of records cannot be made", e);
     std::fs::create_dir_all(folder).map_err(made)?;
     if let Some(parent) = folder.parent() {
@@ -45,7 +49,8 @@ pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Opened, StoreError
     }
     let (mirror, mirrored) = Mirror::open(&folder.join("marks"))
         .map_err(|e| failure::io("the mark of the records is not readable", e))?;
-    let store = open_fjall(&folder.join("store"), cache_bytes)?;
+    let mut store = open_fjall(&folder.join("store"), cache_bytes)?;
+    store.reserve = (folder.to_owned(), reserve_bytes);
     let stored = store.marks()?;
     let lost_synced = mirrored.synced > stored.last;
     let report = RecordsReport { lost_batches: mirrored.last.saturating_sub(stored.last), lost_synced };
@@ -67,7 +72,8 @@ fn open_fjall(path: &Path, cache_bytes: u64) -> Result<Store, StoreError> {
             .open()?;
         let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
         let documents = db.keyspace("documents", options)?;
-        Ok(Store { db, documents, damaged: AtomicU64::new(0) })
+        let (damaged, stopped) = (AtomicU64::new(0), AtomicBool::new(false));
+        Ok(Store { db, documents, damaged, stopped, reserve: (PathBuf::new(), 0) })
     };
     // fjall asserts some of what it reads from disk; for us that is damage like any other.
     match std::panic::catch_unwind(AssertUnwindSafe(open)) {
@@ -80,6 +86,26 @@ fn open_fjall(path: &Path, cache_bytes: u64) -> Result<Store, StoreError> {
 }
 
 impl Store {
+    /// Whether a write would be tried now.
+    pub(super) fn check_writable(&self) -> Result<(), StoreError> {
+        if self.stopped.load(Relaxed) {
+            return Err(failure::stopped());
+        }
+        let (folder, reserve) = &self.reserve;
+        if *reserve == 0 {
+            return Ok(());
+        }
+        let disk = rustix::fs::statvfs(folder)
+            .map_err(|e| failure::io("the disk of the records does not answer", e.into()))?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if free < *reserve {
+            let text =
+                format!("the disk is full: {free} bytes are free, {reserve} are kept in reserve");
+            return Err(StoreError::new(StoreErrorKind::Unavailable, text));
+        }
+        Ok(())
+    }
+
     fn marks(&self) -> Result<Marks, StoreError> {
         let Some(value) = self.documents.get(keys::MARKS).map_err(failure::of)? else {
             return Ok(Marks::default());

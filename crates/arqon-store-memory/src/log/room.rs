@@ -99,7 +99,7 @@ impl RoomState {
         channel.offsets.push_back(self.last);
         channel.bytes += cost;
         self.bytes += cost;
-        self.kept.push_back((self.last, message.clone()));
+        self.kept.push_back((self.last, Arc::new(message.to_owned_memory())));
         Position::new(self.epoch, self.last)
     }
 
