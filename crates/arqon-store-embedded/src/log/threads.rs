@@ -98,8 +98,7 @@ impl Committer {
                     replies.into_iter().zip(results).for_each(|(reply, result)| reply.send(result));
                 }
                 Work::Other(Command::Close { reply }) => {
-                    while self.step() {}
-                    self.errands.finish();
+                    self.finish();
                     let result = self.engine.close();
                     // The folder is free before the caller hears of it.
                     drop(self);
@@ -108,8 +107,7 @@ impl Committer {
                 Work::Other(command) => self.jobs.push_back(command),
                 Work::Idle => self.engine.probe(),
                 Work::Finished => {
-                    while self.step() {}
-                    self.errands.finish();
+                    self.finish();
                     if let Err(error) = self.engine.close() {
                         tracing::error!(%error, "the log was not closed well");
                     }
@@ -157,6 +155,13 @@ impl Committer {
                 observer.committed(records);
             }
         })
+    }
+
+    /// Does what was promised already, before the end.
+    fn finish(&mut self) {
+        while self.step() {}
+        while self.engine.house() == Progress::More {}
+        self.errands.finish();
     }
 
     /// Does a slice of the first job; answers whether there was one.

@@ -5,5 +5,7 @@
 
 mod log_contract;
 mod log_damage;
+mod log_disk;
 mod log_rig;
+mod log_store;
 mod records;

@@ -187,6 +187,17 @@ impl Engine {
         Some(Compaction { shared: self.shared.clone(), disk: self.disk.clone(), segment })
     }
 
+    /// Rewrites one segment that is worth it, here and now; answers whether there was one.
+    pub fn compact(&mut self) -> Result<bool, StoreError> {
+        let Some(compaction) = self.compaction() else { return Ok(false) };
+        let outcome = compaction.run().map_err(|e| unavailable("a segment could not be rewritten", e))?;
+        let done = outcome.is_some();
+        if let Some(compacted) = outcome {
+            self.install(compacted);
+        }
+        Ok(done)
+    }
+
     /// Puts a rewritten segment in the place of the old one.
     pub(crate) fn install(&mut self, compacted: Compacted) {
         let Compacted { old, segment, directory, parts } = compacted;
