@@ -7,7 +7,7 @@ mod dead_letters;
 mod demo;
 mod doctor;
 mod history;
-
+mod log;
 mod publish;
 mod reply;
 mod request;
@@ -36,7 +36,7 @@ pub(crate) enum Command {
     DeadLetters(dead_letters::DeadLetters),
     Subscriptions(subscriptions::Subscriptions),
     Token(token::Token),
-
+    Log(log::Log),
     Config(config::Config),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
@@ -62,7 +62,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::DeadLetters(command) => command.run(global),
         Command::Subscriptions(command) => command.run(global),
         Command::Token(command) => command.run(global),
-
+        Command::Log(command) => command.run(global),
         Command::Config(command) => command.run(global),
         Command::Doctor(command) => command.run(global),
         Command::Completions(command) => command.run(),

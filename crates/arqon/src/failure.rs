@@ -96,10 +96,12 @@ impl From<Error> for Failure {
                         "get a token with `arqon token` where the server runs, and pass it with --token or ARQON_TOKEN",
                     ),
                 ),
-                Some(Code::Forbidden) => {
-                    (Exit::Refused, Some("ask for a token that may; `arqon status` shows who you are"))
-                }
-                Some(Code::Invalid) if error.field() == Some("url") => (Exit::Usage, None),
+                Some(Code::Forbidden) => (
+                    Exit::Refused,
+                    Some("`arqon status` shows who you are; ask an admin if you should be allowed to"),
+                ),
+                // What a command sends is what it was told to.
+                Some(Code::Invalid) => (Exit::Usage, None),
                 _ => (Exit::Failed, None),
             },
         };
@@ -108,6 +110,12 @@ impl From<Error> for Failure {
         failure.code = error.code().map(Code::as_str);
         failure.field = error.field().map(str::to_owned);
         failure
+    }
+}
+
+impl From<arqon_core::Error> for Failure {
+    fn from(error: arqon_core::Error) -> Self {
+        Failure::from(Error::Refused(error))
     }
 }
 
@@ -144,7 +152,7 @@ mod tests {
         let refused = Core::new(Code::Forbidden, "only Arqon writes there").with_hint("use another room");
         let failure = Failure::from(Error::Refused(refused));
         assert_eq!((failure.exit, failure.todo.as_deref()), (Exit::Refused, Some("use another room")));
-        assert_eq!(Failure::from(Error::Refused(Core::invalid("payload", "no"))).exit, Exit::Failed);
+        assert_eq!(Failure::from(Error::Refused(Core::invalid("payload", "no"))).exit, Exit::Usage);
     }
 
     #[test]

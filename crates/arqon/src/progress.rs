@@ -72,6 +72,11 @@ pub(crate) fn grouped(number: u64) -> String {
     out
 }
 
+/// A number and what it counts, in the singular for one.
+pub(crate) fn counted(number: u64, what: &str) -> String {
+    format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

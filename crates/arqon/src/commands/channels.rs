@@ -4,7 +4,7 @@ use crate::connect::{Outcome, block_on, with_client};
 use crate::options::{Global, Patience};
 use crate::progress::grouped;
 use crate::show::{bytes, clock};
-use crate::terminal::{Paint, line, table};
+use crate::terminal::{Paint, harmless, line, table};
 use arqon_wire::parse_timestamp;
 use clap::Args;
 use serde_json::{Value, json};
@@ -38,7 +38,10 @@ impl Channels {
                 Some(_) => channels(&answer),
             };
             match rows.len() {
-                1 => line("nothing has been published yet")?,
+                1 => line(&match &self.room {
+                    None => "nothing has been published yet".to_owned(),
+                    Some(room) => format!("nothing has been published in `{}`", harmless(room)),
+                })?,
                 _ => line(&table(Paint::stdout(), &rows))?,
             }
             Ok(ExitCode::SUCCESS)

@@ -7,6 +7,7 @@ use crate::connect::{Outcome, block_on, with_client};
 use crate::failure::Failure;
 use crate::options::{Global, Patience, duration, patience};
 use arqon_client::{Payload, Priority, Publisher};
+use arqon_core::Target;
 use clap::Args;
 use input::Source;
 use std::path::PathBuf;
@@ -74,6 +75,9 @@ const ENDINGS: [&str; 12] =
 
 impl Pub {
     pub(crate) fn run(&self, global: &Global) -> Outcome {
+        for address in [Some(&self.address), self.reply_to.as_ref()].into_iter().flatten() {
+            Target::parse(address)?;
+        }
         let sources = self.sources()?;
         block_on(with_client(global, "pub", self.retry_for, |client| async move {
             let publisher = client.publisher(usize::from(self.window));

@@ -6,6 +6,7 @@ use crate::connect::{Outcome, block_on, with_client};
 use crate::failure::Failure;
 use crate::options::{Global, Patience, duration, patience};
 use crate::terminal::note;
+use arqon_core::Pattern;
 use clap::Args;
 use program::Program;
 use std::process::ExitCode;
@@ -47,6 +48,7 @@ pub(crate) struct Reply {
 
 impl Reply {
     pub(crate) fn run(&self, global: &Global) -> Outcome {
+        Pattern::parse(&self.address)?;
         let program = Program::find(&self.command, self.text, self.timeout)?;
         block_on(with_client(global, "reply", self.retry_for, |client| async move {
             let program = Arc::new(program);

@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::options::{Global, Patience, duration};
 use crate::show;
 use arqon_client::Payload;
+use arqon_core::Target;
 use clap::Args;
 use std::io::{Read, Write};
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ pub(crate) struct Req {
 
 impl Req {
     pub(crate) fn run(&self, global: &Global) -> Outcome {
+        Target::parse(&self.address)?;
         let text = match self.payload.as_str() {
             "-" => {
                 let mut text = String::new();

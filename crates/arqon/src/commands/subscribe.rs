@@ -8,6 +8,7 @@ use crate::options::{Global, Patience, patience};
 use crate::show;
 use crate::terminal::{Paint, note};
 use arqon_client::{Client, Code, Error, Event, Message, Position, Start, Subscription};
+use arqon_core::Pattern;
 use clap::Args;
 use std::io::{BufWriter, Stdout, Write};
 use std::process::ExitCode;
@@ -57,6 +58,7 @@ const FLUSH_EVERY: usize = 128;
 
 impl Sub {
     pub(crate) fn run(&self, global: &Global) -> Outcome {
+        Pattern::parse(&self.pattern)?;
         if self.durable.is_some() && matches!(self.from, Start::After(_)) && !global.quiet {
             note("--from counts only when a durable name is used for the first time");
         }
@@ -153,11 +155,7 @@ impl Printer {
 fn ended(error: Error) -> Failure {
     let fenced = error.code() == Some(Code::Fenced);
     let failure = Failure::from(error);
-    if fenced {
-        failure.todo("another subscriber took this durable name over; give each its own name")
-    } else {
-        failure
-    }
+    if fenced { failure.todo("give each subscriber a durable name of its own") } else { failure }
 }
 
 #[cfg(test)]

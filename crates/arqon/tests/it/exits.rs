@@ -60,6 +60,8 @@ fn what_is_asked_wrongly_is_code_2() {
     check(&["--url", "ftp://x", "status"], 2, "scheme `ftp` is not known");
     check(&["sub", "a:*", "--from", "yesterday"], 2, "expected `latest`, `earliest` or a position");
     check(&["req", "a:b", "x", "--timeout", "soon"], 2, "expected a time");
+    check(&["pub", "nochannel", "x"], 2, "expected `room:channel`, `@agent`, `@skill/NAME` or `@all`");
+    check(&["sub", "a:**:b"], 2, "`**` may stand only as the last segment");
     check(&["serve", "--log-format", "xml"], 2, "logging.format");
 }
 

@@ -138,8 +138,10 @@ impl<'a> Pipeline<'a> {
         let wrong_for_all = matches!(error.field(), Some("address" | "to" | "reply_to" | "metadata"));
         if !by_itself || wrong_for_all {
             self.out.flush()?;
+            let failure = Failure::from(error);
             let so_far = grouped(self.counts.confirmed);
-            return Err(Failure::from(error).during(format!("message {line} ({so_far} confirmed before)")));
+            let at = format!("at message {} ({so_far} confirmed before)", grouped(line));
+            return Err(if line > 1 { failure.during(at) } else { failure });
         }
         self.counts.refused += 1;
         if self.counts.refused <= REFUSED_SHOWN {
