@@ -72,7 +72,7 @@ pub(crate) struct Feed {
 struct Subscribed {
     durable: Option<String>,
     #[serde(default)]
-    positions: BTreeMap<String, String>,
+    positions: BTreeMap<String, Vec<String>>,
 }
 
 impl Feed {
@@ -152,6 +152,7 @@ impl Feed {
             let heads: Result<Vec<_>, arqon_core::Error> = answer
                 .positions
                 .iter()
+                .flat_map(|(room, list)| list.iter().map(move |at| (room, at)))
                 .map(|(room, at)| Ok((RoomName::parse(room)?, Position::parse(at)?)))
                 .collect();
             Ok((answer.durable, heads?))
@@ -241,7 +242,7 @@ mod tests {
         ]);
         assert_eq!(feed.arguments(), asked);
         let answer =
-            Bytes::from_static(br#"{"subscription":"c3","durable":null,"positions":{"repo":"5f-7"}}"#);
+            Bytes::from_static(br#"{"subscription":"c3","durable":null,"positions":{"repo":["5f-7"]}}"#);
         feed.answered(Ok(answer), Duration::ZERO);
         assert_eq!(feed.phase, Phase::Live);
         feed.lost();

@@ -20,10 +20,11 @@ pub(crate) struct Cursor {
 
 impl Cursor {
     /// Where a subscription begins: as the reader wished, and where the bus says that it does.
-    pub(crate) fn new(pattern: &Pattern, from: &From, begun: &BTreeMap<RoomName, Position>) -> Cursor {
+    pub(crate) fn new(pattern: &Pattern, from: &From, begun: &BTreeMap<RoomName, Vec<Position>>) -> Cursor {
         let mut cursor = Cursor { single: pattern.only_room().is_some(), rooms: BTreeMap::new() };
         positions(pattern, from).iter().for_each(|(room, at)| cursor.pass(room, *at));
-        begun.iter().for_each(|(room, at)| cursor.pass(room, *at));
+        let begun = begun.iter().flat_map(|(room, list)| list.iter().map(move |at| (room, *at)));
+        begun.for_each(|(room, at)| cursor.pass(room, at));
         cursor
     }
 
@@ -84,7 +85,7 @@ mod tests {
 
     fn check(pattern: &str, from: &From, begun: &[(&str, u64)], passed: &[(&str, Position)], text: &str) {
         let pattern = Pattern::parse(pattern).unwrap();
-        let begun = begun.iter().map(|(name, offset)| (room(name), at(*offset))).collect();
+        let begun = begun.iter().map(|(name, offset)| (room(name), vec![at(*offset)])).collect();
         let mut cursor = Cursor::new(&pattern, from, &begun);
         passed.iter().for_each(|(name, at)| cursor.pass(&room(name), *at));
         assert_eq!(cursor.to_text(), text);

@@ -1,5 +1,6 @@
 //! Looking at rooms: who is there, which channels, and the last things said.
 
+use super::lane::Lane;
 use super::{Bus, Shared};
 use crate::port::{Bounds, ChannelFilter, ChannelStat, LogItem, Read, ReadFrom};
 use crate::{
@@ -12,6 +13,8 @@ pub(crate) struct RoomInfo {
     pub(crate) room: RoomName,
     pub(crate) bounds: Option<Bounds>,
     pub(crate) subscribers: usize,
+    /// Messages kept in memory only.
+    pub(crate) in_memory: u64,
 }
 
 /// A channel at a glance.
@@ -41,8 +44,10 @@ impl Bus {
         for room in names {
             let key = RoomKey::new(ctx.tenant().clone(), room.clone());
             let bounds = shared.log.bounds(&key).await?;
-            let subscribers = shared.rooms.find(&key).map_or(0, |r| r.subscribers());
-            list.push(RoomInfo { room, bounds, subscribers });
+            let found = shared.rooms.find(&key);
+            let subscribers = found.as_ref().map_or(0, |r| r.subscribers());
+            let in_memory = found.map_or(0, |r| r.state().lane.as_ref().map_or(0, Lane::kept));
+            list.push(RoomInfo { room, bounds, subscribers, in_memory });
         }
         Ok(list)
     }
@@ -131,18 +136,25 @@ impl Shared {
         let room = std::sync::Arc::new(key.clone());
         let mut from = from;
         let mut list = Vec::new();
+        let mut bytes = 0;
         loop {
             let max_records = limit - list.len();
             let read =
                 Read { room: room.clone(), from, filter: filter.clone(), max_records, max_bytes: PAGE_BYTES };
             let page = self.log.read(read).await?;
+            bytes += page.items.iter().map(weight).sum::<usize>();
             list.extend(page.items.into_iter().map(|item| match item {
                 LogItem::Record(record) => Delivery::Record { record, attempt: 0 },
                 LogItem::Gap(gap) => Delivery::Gap(gap),
             }));
             // A page may be short because it scanned past much that the filter does not want.
             match page.next {
-                Some(next) if !page.at_end && list.len() < limit && !matches!(from, ReadFrom::Last(_)) => {
+                Some(next)
+                    if !page.at_end
+                        && list.len() < limit
+                        && bytes < PAGE_BYTES
+                        && !matches!(from, ReadFrom::Last(_)) =>
+                {
                     from = ReadFrom::After(next);
                 }
                 _ => return Ok(list),
@@ -151,7 +163,14 @@ impl Shared {
     }
 }
 
-fn add_memory(lane: &Option<super::lane::Lane>, list: &mut BTreeMap<ChannelName, ChannelStat>) {
+fn weight(item: &LogItem) -> usize {
+    match item {
+        LogItem::Record(record) => record.message.weight(),
+        LogItem::Gap(_) => 0,
+    }
+}
+
+fn add_memory(lane: &Option<Lane>, list: &mut BTreeMap<ChannelName, ChannelStat>) {
     let Some(lane) = lane else { return };
     for (name, records, last) in lane.channels() {
         let stat = list.entry(name.clone()).or_insert_with(|| ChannelStat {

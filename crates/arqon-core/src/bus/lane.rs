@@ -98,6 +98,11 @@ impl Lane {
             .filter_map(|(name, kept)| kept.records.back().map(|last| (name, kept.records.len(), last)))
     }
 
+    /// Messages kept.
+    pub(super) fn kept(&self) -> u64 {
+        self.channels.values().map(|kept| kept.records.len() as u64).sum()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.channels.values().all(|kept| kept.records.is_empty())
     }

@@ -73,8 +73,9 @@ pub struct Subscribed {
     pub id: Arc<str>,
     /// Its durable name.
     pub durable: Option<Arc<str>>,
-    /// Per room that exists, where it begins (exclusive): resume from here if nothing has come yet.
-    pub positions: BTreeMap<RoomName, Position>,
+    /// Per room that exists, where it begins (exclusive), in its log and in its memory lane: resume from here if
+    /// nothing has come yet.
+    pub positions: BTreeMap<RoomName, Vec<Position>>,
 }
 
 /// Rooms whose positions an answer lists at most: beyond it a wildcard resumes by a durable name.
@@ -134,7 +135,10 @@ impl Shared {
     }
 
     /// Joins every room there is that the subscription wants, and those to come.
-    async fn join_rooms(&self, subscription: &Arc<Subscription>) -> Result<BTreeMap<RoomName, Position>> {
+    async fn join_rooms(
+        &self,
+        subscription: &Arc<Subscription>,
+    ) -> Result<BTreeMap<RoomName, Vec<Position>>> {
         let mut rooms = Vec::new();
         let mut roams = false;
         for pattern in &subscription.patterns {
@@ -154,20 +158,20 @@ impl Shared {
         let mut positions = BTreeMap::new();
         for room in rooms {
             let begun = self.join(subscription, &room).await?;
-            if let Some(position) = begun.filter(|_| positions.len() < POSITIONS_MAX) {
-                positions.insert(room.key.room.clone(), position);
+            if !begun.is_empty() && positions.len() < POSITIONS_MAX {
+                positions.insert(room.key.room.clone(), begun);
             }
         }
         Ok(positions)
     }
 
-    async fn join(&self, subscription: &Arc<Subscription>, room: &Arc<Room>) -> Result<Option<Position>> {
+    async fn join(&self, subscription: &Arc<Subscription>, room: &Arc<Room>) -> Result<Vec<Position>> {
         if subscription.is_attached(&room.key) {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         if subscription.consumer.is_some() {
             subscription.attach(room);
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let bounds = match &subscription.from {
             From::Positions { .. } => None,
@@ -178,11 +182,11 @@ impl Shared {
             From::Earliest => bounds.map(|b| b.start),
             from @ From::Positions { .. } => from.position(&room.key.room, false),
         };
-        match (&subscription.from, begin) {
+        let memory = match (&subscription.from, begin) {
             (From::Earliest, _) | (_, None) => subscription.attach_at(room, ReadFrom::Earliest),
             (_, Some(position)) => subscription.attach_at(room, ReadFrom::After(position)),
-        }
-        Ok(begin)
+        };
+        Ok(begin.into_iter().chain(memory).collect())
     }
 
     /// Where each room stands now that a new durable subscription matches, so that `latest` means now.

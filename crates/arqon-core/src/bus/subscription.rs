@@ -7,6 +7,7 @@
 
 use super::connection::Mailbox;
 use super::consumer::{Consumer, Take};
+use super::lane::Lane;
 use super::lock;
 use super::room::{Room, Route};
 use super::subscribe::From;
@@ -136,11 +137,11 @@ impl Subscription {
         self.attach_at(room, durable);
     }
 
-    /// Joins a room at a place of its durable lane.
-    pub(super) fn attach_at(self: &Arc<Self>, room: &Arc<Room>, durable: ReadFrom) {
-        let Some(pattern) = self.patterns.iter().find(|p| p.matches_room(&room.key.room)) else { return };
+    /// Joins a room at a place of its durable lane; answers after which place of its memory lane it hears it.
+    pub(super) fn attach_at(self: &Arc<Self>, room: &Arc<Room>, durable: ReadFrom) -> Option<Position> {
+        let pattern = self.patterns.iter().find(|p| p.matches_room(&room.key.room))?;
         let filter = ChannelFilter::of(pattern);
-        let memory = self.begin_memory(room);
+        let (memory, known) = self.begin_memory(room);
         let attachment = {
             let mut inner = lock(&self.inner);
             let index = inner.attachments.len();
@@ -153,6 +154,7 @@ impl Subscription {
             index
         };
         room.attach(&filter, Route { subscription: self.clone(), attachment });
+        known
     }
 
     fn begin_durable(&self, room: &RoomName) -> ReadFrom {
@@ -168,16 +170,18 @@ impl Subscription {
         }
     }
 
-    fn begin_memory(&self, room: &Room) -> LaneState {
+    fn begin_memory(&self, room: &Room) -> (LaneState, Option<Position>) {
         match &self.from {
-            From::Earliest => LaneState::Behind(ReadFrom::Earliest),
+            From::Earliest => (LaneState::Behind(ReadFrom::Earliest), None),
             From::Latest => {
-                LaneState::Live { after: room.state().lane.as_ref().map_or(0, |l| l.end().offset) }
+                let end = room.state().lane.as_ref().map(Lane::end);
+                (LaneState::Live { after: end.map_or(0, |p| p.offset) }, end)
             }
-            From::Positions { .. } => match self.from.position(&room.key.room, true) {
-                Some(position) => LaneState::Behind(ReadFrom::After(position)),
-                None => LaneState::Live { after: 0 },
-            },
+            // Whoever comes back to a room without a place in its memory lane knew it before there was one.
+            From::Positions { .. } => {
+                let place = self.from.position(&room.key.room, true);
+                (LaneState::Behind(place.map_or(ReadFrom::Earliest, ReadFrom::After)), place)
+            }
         }
     }
 

@@ -20,7 +20,7 @@ pub(super) fn list_rooms(mut call: Call) -> BoxFuture<'static, Result<Value>> {
             let position = |p: Option<Position>| Value::from(p.map(|p| p.to_string()));
             Value::map([
                 ("room", info.room.as_str().into()),
-                ("records", info.bounds.map_or(0, |b| b.records).into()),
+                ("records", (info.bounds.map_or(0, |b| b.records) + info.in_memory).into()),
                 ("bytes", info.bounds.map_or(0, |b| b.bytes).into()),
                 ("subscribers", (info.subscribers as u64).into()),
                 ("start", position(info.bounds.map(|b| b.start))),

@@ -40,7 +40,8 @@ pub(super) fn subscribe(mut call: Call) -> BoxFuture<'static, Result<Value>> {
         call.done()?;
         let request = Subscribe { pattern, from, durable, options };
         let begun = call.connection()?.subscribe(&call.ctx, request).await?;
-        let positions = begun.positions.iter().map(|(room, p)| (room.to_string(), p.to_string().into()));
+        let texts = |list: &[Position]| Value::List(list.iter().map(|p| p.to_string().into()).collect());
+        let positions = begun.positions.iter().map(|(room, list)| (room.to_string(), texts(list)));
         Ok(Value::map([
             ("subscription", (*begun.id).into()),
             ("durable", begun.durable.as_deref().into()),

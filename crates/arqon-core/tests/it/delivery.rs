@@ -68,8 +68,7 @@ async fn what_comes_between_an_answer_and_a_reconnect_is_not_missed() {
     let begun = connection.subscribe(&connection.ctx(), to("repo:*", From::Latest)).await.unwrap();
     connection.close();
     world.say("repo:main", "while away").await;
-    let rooms = begun.positions.into_iter().map(|(room, p)| (room, vec![p])).collect();
-    let from = From::Positions { one: Vec::new(), rooms };
+    let from = From::Positions { one: Vec::new(), rooms: begun.positions };
     let again = Listener::new(world.connect("a"), to("repo:*", from)).await;
     assert_eq!(again.texts(1).await, ["while away"]);
 }
@@ -214,4 +213,19 @@ async fn a_closed_connection_ends_its_stream() {
     let request = arqon_core::bus::Subscribe { pattern, ..to("repo:main", From::Latest) };
     assert!(listener.connection.subscribe(&listener.connection.ctx(), request).await.is_err());
     assert!(!out.iter().any(|o| matches!(o.item, Item::Delivery(_))));
+}
+
+#[tokio::test]
+async fn who_comes_back_finds_the_kept_history_where_it_was_left() {
+    let world = World::with(Limits::default(), vec![policy("chat:*", Class::History, 10)]).await;
+    for said_before in [false, true] {
+        let connection = world.connect("a");
+        let begun = connection.subscribe(&connection.ctx(), to("chat:*", From::Latest)).await.unwrap();
+        connection.close();
+        world.say("chat:a", &format!("while away {said_before}")).await;
+        let from = From::Positions { one: Vec::new(), rooms: begun.positions };
+        let again = Listener::new(world.connect("a"), to("chat:*", from)).await;
+        assert_eq!(again.texts(1).await, [format!("while away {said_before}")]);
+        assert!(again.is_quiet().await);
+    }
 }
