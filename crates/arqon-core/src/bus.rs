@@ -1,4 +1,4 @@
-//! The façade of the core: publish, subscribe, request, and the dispatcher of every named operation.
+//! The façade of the core: publish, subscribe, request; and what the bus is made of.
 //!
 //! The way of one message: [`Bus::publish`] checks and addresses it (`publish`), the log makes it durable and tells
 //! the room of the commit (`room`), the room hands a shared record to each subscription that matches
@@ -32,10 +32,8 @@ pub use subscribe::{From, Subscribe, SubscribeOptions, Subscribed};
 use crate::env::Env;
 use crate::ids::IdMaker;
 use crate::limits::{Limits, RateLimiter};
-use crate::operations;
 use crate::policy::{Policies, Policy};
 use crate::port::{CommitObserver, Log, Records, TokenIssuer};
-use crate::value::{Args, Value};
 use crate::{Code, Ctx, Error, Record, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -139,43 +137,17 @@ impl Bus {
         Ok(bus)
     }
 
-    /// The one dispatcher of named operations: finds it in the table, checks right and rate, runs it.
-    pub async fn call(
-        &self,
-        ctx: &Ctx,
-        connection: Option<&Connection>,
-        name: &str,
-        args: Args,
-    ) -> Result<Value> {
-        let answer = self.dispatch(ctx, connection, name, args).await;
-        let counters = &self.shared.counters;
-        counters.commands.fetch_add(1, Ordering::Relaxed);
-        counters.errors.fetch_add(u64::from(answer.is_err()), Ordering::Relaxed);
-        answer
+    /// Counts one call of an operation; refuses past `per_minute` calls of the caller (0 is no limit).
+    pub(crate) fn count_call(&self, ctx: &Ctx, name: &'static str, per_minute: u32) -> Result<()> {
+        let window = (Duration::from_secs(60), self.shared.env.clock.monotonic());
+        self.shared.rates.check(&ctx.principal, name, (1, per_minute), window)
     }
 
-    async fn dispatch(
-        &self,
-        ctx: &Ctx,
-        connection: Option<&Connection>,
-        name: &str,
-        args: Args,
-    ) -> Result<Value> {
-        let operation = operations::find(name).ok_or_else(|| operations::unknown(name))?;
-        ctx.check_fresh(self.shared.env.clock.now())?;
-        ctx.require(operation.permission)?;
-        let now = self.shared.env.clock.monotonic();
-        let minute = Duration::from_secs(60);
-        let limit = (1, operation.per_minute);
-        self.shared.rates.check(&ctx.principal, operation.name, limit, (minute, now))?;
-        let call = operations::Call {
-            bus: self.clone(),
-            ctx: ctx.clone(),
-            connection: connection.cloned(),
-            args,
-            operation,
-        };
-        (operation.run)(call).await
+    /// Counts what became of a call.
+    pub(crate) fn count_answer(&self, failed: bool) {
+        let counters = &self.shared.counters;
+        counters.commands.fetch_add(1, Ordering::Relaxed);
+        counters.errors.fetch_add(u64::from(failed), Ordering::Relaxed);
     }
 
     /// Whether work would be taken now; if not, what is away.

@@ -127,6 +127,35 @@ impl Call {
     }
 }
 
+impl Bus {
+    /// The one dispatcher of named operations: finds it in the table, checks right and rate, runs it.
+    pub async fn call(
+        &self,
+        ctx: &Ctx,
+        connection: Option<&Connection>,
+        name: &str,
+        args: Args,
+    ) -> Result<Value> {
+        let answer = match admit(self, ctx, name) {
+            Ok(operation) => {
+                let (bus, ctx, connection) = (self.clone(), ctx.clone(), connection.cloned());
+                (operation.run)(Call { bus, ctx, connection, args, operation }).await
+            }
+            Err(refused) => Err(refused),
+        };
+        self.count_answer(answer.is_err());
+        answer
+    }
+}
+
+fn admit(bus: &Bus, ctx: &Ctx, name: &str) -> Result<&'static Operation> {
+    let operation = find(name).ok_or_else(|| unknown(name))?;
+    ctx.check_fresh(bus.env().clock.now())?;
+    ctx.require(operation.permission)?;
+    bus.count_call(ctx, operation.name, operation.per_minute)?;
+    Ok(operation)
+}
+
 /// Every operation, in the order of the documents.
 pub fn all() -> &'static [Operation] {
     table::TABLE
