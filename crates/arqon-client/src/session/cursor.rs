@@ -20,20 +20,28 @@ pub enum Start {
     Rooms(BTreeMap<RoomName, Vec<Position>>),
 }
 
-/// One durable and one memory position of a room.
+/// How far one history of a room was handed out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Lane {
+    last: Option<Position>,
+    /// Where the last gap ended.
+    gap: Option<Position>,
+}
+
+/// The two histories of a room: the one on disk and the one in memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Place {
-    durable: Option<Position>,
-    memory: Option<Position>,
+    durable: Lane,
+    memory: Lane,
 }
 
 impl Place {
-    fn lane(&mut self, position: Position) -> &mut Option<Position> {
+    fn lane(&mut self, position: Position) -> &mut Lane {
         if position.epoch.is_memory() { &mut self.memory } else { &mut self.durable }
     }
 
     fn list(&self) -> Vec<Position> {
-        self.durable.into_iter().chain(self.memory).collect()
+        self.durable.last.into_iter().chain(self.memory.last).collect()
     }
 }
 
@@ -57,7 +65,7 @@ impl Cursor {
         };
         for (room, list) in given {
             let place = rooms.entry(room).or_default();
-            list.into_iter().for_each(|position| *place.lane(position) = Some(position));
+            list.into_iter().for_each(|position| place.lane(position).last = Some(position));
         }
         Cursor { start, begun: false, rooms }
     }
@@ -72,7 +80,7 @@ impl Cursor {
         for (room, head) in heads {
             // A delivery may have come before the answer, and stands beyond the head.
             let lane = self.rooms.entry(room).or_default().lane(head);
-            lane.get_or_insert(head);
+            lane.last.get_or_insert(head);
         }
     }
 
@@ -83,20 +91,22 @@ impl Cursor {
         }
         let Some(place) = self.rooms.get_mut(room) else { return true };
         let lane = place.lane(position);
-        if lane.is_some_and(|last| last.epoch == position.epoch && last.offset >= position.offset) {
+        if lane.last.is_some_and(|last| last.epoch == position.epoch && last.offset >= position.offset) {
             return false;
         }
-        *lane = Some(position);
+        lane.last = Some(position);
         true
     }
 
-    /// Whether this gap is new; if so, delivery goes on after `to`.
+    /// Whether this gap is new; if so, delivery goes on after `to`. A gap may end where the application stands already:
+    /// then it says that nothing can be known of what came after in that history.
     pub fn admit_gap(&mut self, room: &RoomName, to: Position) -> bool {
         let lane = self.rooms.entry(room.clone()).or_default().lane(to);
-        if lane.is_some_and(|last| last.epoch == to.epoch && last.offset >= to.offset) {
+        let is_behind = lane.last.is_some_and(|last| last.epoch == to.epoch && last.offset > to.offset);
+        if is_behind || lane.gap == Some(to) {
             return false;
         }
-        *lane = Some(to);
+        *lane = Lane { last: Some(to), gap: Some(to) };
         true
     }
 
@@ -205,5 +215,13 @@ mod tests {
         assert!(!cursor.admit_gap(&room("a"), at(1, 9)));
         assert!(cursor.admit_gap(&room("a"), at(7, 0)), "an epoch change names the new history");
         assert!(cursor.admit(&room("a"), at(7, 1)));
+    }
+
+    #[test]
+    fn a_history_that_is_gone_is_said_once_even_where_nothing_follows() {
+        let mut cursor = Cursor::new(Start::Earliest, None);
+        assert!(cursor.admit(&room("a"), memory(4)));
+        assert!(cursor.admit_gap(&room("a"), memory(4)), "what came after 4 is not known");
+        assert!(!cursor.admit_gap(&room("a"), memory(4)), "the next connection says it again");
     }
 }
