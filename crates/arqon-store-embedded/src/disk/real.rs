@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 /// Zeros are written in pieces of this size.
 const ZEROS: usize = 1 << 20;
+/// And flushed this often, so that a flush of records beside it waits for little.
+const FLUSH_ZEROS: u64 = 4 << 20;
 
 /// A folder of the file system.
 #[derive(Debug)]
@@ -140,6 +142,9 @@ impl DiskFile for RealFile {
             let n = usize::try_from(len - at).unwrap_or(ZEROS).min(ZEROS);
             self.0.write_all_at(&zeros[..n], at)?;
             at += n as u64;
+            if at % FLUSH_ZEROS == 0 {
+                self.0.sync_data()?;
+            }
         }
         self.0.sync_all()
     }

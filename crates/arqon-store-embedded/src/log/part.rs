@@ -138,6 +138,11 @@ impl Part {
 
     /// The number of a channel in this part, given at its first record.
     pub fn number(&mut self, name: &ChannelName) -> u32 {
+        // Mostly the channel of the record before.
+        let last = self.slots.slots.last().map(|slot| slot.channel);
+        if let Some(last) = last.filter(|last| self.channels[*last as usize].name == *name) {
+            return last;
+        }
         if let Some(number) = self.numbers.get(name) {
             return *number;
         }

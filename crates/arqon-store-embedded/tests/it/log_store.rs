@@ -124,3 +124,85 @@ fn with_an_interval_everything_survives_the_process() {
     assert_eq!(rig.verify().gaps, 0);
     assert_eq!(rig.records(&room).len(), 300);
 }
+
+/// What a reader that follows the log has come to: every offset is read once or named in a gap.
+struct Follower {
+    room: std::sync::Arc<arqon_core::RoomKey>,
+    from: ReadFrom,
+    reached: u64,
+    records: u64,
+}
+
+impl Follower {
+    fn new(room: &std::sync::Arc<arqon_core::RoomKey>) -> Self {
+        Follower { room: room.clone(), from: ReadFrom::Earliest, reached: 0, records: 0 }
+    }
+
+    fn step(&mut self, log: &EmbeddedLog) {
+        let (room, filter) = (self.room.clone(), arqon_core::port::ChannelFilter::All);
+        let read =
+            arqon_core::port::Read { room, from: self.from, filter, max_records: 37, max_bytes: 1 << 20 };
+        let page = wait(log.read(read)).unwrap();
+        for item in page.items {
+            match item {
+                LogItem::Record(record) => {
+                    let first = self.from == ReadFrom::Earliest && self.records == 0;
+                    let next = record.position.offset;
+                    assert!(first || next == self.reached + 1, "{next} after {}", self.reached);
+                    self.reached = next;
+                    self.records += 1;
+                }
+                LogItem::Gap(gap) => {
+                    assert_eq!(gap.from.map(|p| p.offset), Some(self.reached));
+                    assert_eq!(gap.reason, arqon_core::GapReason::Trimmed);
+                    self.reached = gap.to.offset;
+                }
+            }
+        }
+        if let Some(next) = page.next {
+            assert!(
+                next.offset == self.reached || self.from == ReadFrom::Earliest,
+                "{next} and {}",
+                self.reached
+            );
+            self.reached = next.offset;
+            self.from = ReadFrom::After(next);
+        }
+    }
+}
+
+#[test]
+fn readers_follow_while_segments_roll_and_vanish() {
+    const RECORDS: u64 = 3000;
+    for trims in [false, true] {
+        let mut rig = Rig::new(small());
+        let (room, other) = (key("a"), key("b"));
+        let batches: Vec<Vec<_>> = (0..RECORDS / 10)
+            .map(|_| {
+                let mut batch: Vec<_> = (0..10).map(|_| rig.entry(&room, "main", 60)).collect();
+                batch.push(rig.entry(&other, "main", 60));
+                batch
+            })
+            .collect();
+        let log = rig.log();
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let mut follower = Follower::new(&room);
+                    while follower.reached < RECORDS {
+                        follower.step(log);
+                    }
+                    assert!(trims || follower.records == RECORDS);
+                });
+            }
+            for (n, batch) in (1..).zip(batches) {
+                wait(log.append(batch)).unwrap();
+                if trims && n % 20 == 0 {
+                    wait(log.trim(&room, n * 10 - 50)).unwrap();
+                }
+            }
+        });
+        assert_eq!(rig.log().stats().damaged, 0);
+        assert_eq!(rig.records(&other).len() as u64, RECORDS / 10);
+    }
+}

@@ -12,23 +12,32 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// The largest piece that is read at once, unless a single record is larger. A record keeps its piece in memory for as
-/// long as it lives, which is why pieces hold nearly nothing but records that were asked for.
+/// The largest piece that is read at once, unless a single record is larger.
 const PIECE: u64 = 256 << 10;
-/// A stretch of other records that is rather read than jumped over.
-const STRETCH: u64 = 1 << 10;
+/// A stretch of other records that is rather read than jumped over: a system call costs about as much.
+const STRETCH: u64 = 4 << 10;
 
 struct Piece {
     segment: u64,
     at: u64,
     bytes: Bytes,
+    /// Mostly other records: what is wanted is copied out, since a record keeps its piece in memory while it lives.
+    sparse: bool,
 }
 
 impl Piece {
     fn holds(&self, segment: u64, slot: &Slot) -> Option<Bytes> {
         let from = u64::from(slot.pos).checked_sub(self.at).filter(|_| self.segment == segment)?;
         let to = from + slot.bytes();
-        (to <= self.bytes.len() as u64).then(|| self.bytes.slice(from as usize..to as usize))
+        if to > self.bytes.len() as u64 {
+            return None;
+        }
+        let (from, to) = (from as usize, to as usize);
+        Some(if self.sparse {
+            Bytes::copy_from_slice(&self.bytes[from..to])
+        } else {
+            self.bytes.slice(from..to)
+        })
     }
 }
 
@@ -53,8 +62,7 @@ pub(super) fn materialise(
         let entry = match held {
             Some(entry) => Some(entry),
             None => {
-                let end = reach(&planned[i..], segment);
-                piece = load(shared, segment, u64::from(slot.pos), end)?;
+                piece = load(shared, segment, u64::from(slot.pos), reach(&planned[i..], segment))?;
                 piece.as_ref().and_then(|p| p.holds(segment.id, slot))
             }
         };
@@ -73,9 +81,10 @@ pub(super) fn materialise(
     Ok(items)
 }
 
-/// Up to where one piece should be read, to hold the records that come next.
-fn reach(planned: &[Planned], segment: &Arc<Segment>) -> u64 {
+/// Up to where one piece should be read, to hold the records that come next, and how many of its bytes are theirs.
+fn reach(planned: &[Planned], segment: &Arc<Segment>) -> (u64, u64) {
     let mut range: Option<(u64, u64)> = None;
+    let mut wanted = 0;
     for plan in planned {
         let Planned::Record { slot, segment: other, .. } = plan else { continue };
         let (pos, end) = (u64::from(slot.pos), u64::from(slot.pos) + slot.bytes());
@@ -86,17 +95,24 @@ fn reach(planned: &[Planned], segment: &Arc<Segment>) -> u64 {
             }
             Some(_) => break,
         };
+        wanted += slot.bytes();
     }
-    range.map_or(0, |(_, to)| to)
+    (range.map_or(0, |(_, to)| to), wanted)
 }
 
-fn load(shared: &Shared, segment: &Arc<Segment>, at: u64, end: u64) -> Result<Option<Piece>, Missing> {
+fn load(
+    shared: &Shared,
+    segment: &Arc<Segment>,
+    at: u64,
+    (end, wanted): (u64, u64),
+) -> Result<Option<Piece>, Missing> {
     let file = shared.data(segment)?;
     let mut bytes = vec![0; usize::try_from(end.saturating_sub(at)).unwrap_or(0)];
     match file.read_at(&mut bytes, at) {
         Ok(n) => {
             bytes.truncate(n);
-            Ok(Some(Piece { segment: segment.id, at, bytes: bytes.into() }))
+            let sparse = wanted * 2 < end - at;
+            Ok(Some(Piece { segment: segment.id, at, bytes: bytes.into(), sparse }))
         }
         Err(error) => {
             tracing::error!(segment = segment.id, at, %error, "a piece of the log cannot be read");
