@@ -1,0 +1,85 @@
+//! Sent again in order, held back, given up.
+
+use super::*;
+
+const NOW: Duration = Duration::from_secs(100);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn id(n: u64) -> MessageId {
+    MessageId::Ulid(u128::from(n))
+}
+fn filled(count: u64) -> Outbox<u64, u64> {
+    let mut outbox = Outbox::new(PATIENCE);
+    (1..=count).for_each(|n| outbox.push(id(n), n, |sequence| sequence));
+    outbox
+}
+fn frames(outbox: &mut Outbox<u64, u64>, now: Duration) -> Vec<u64> {
+    std::iter::from_fn(|| outbox.next_frame(now)).collect()
+}
+
+#[test]
+fn what_is_unconfirmed_is_sent_again_in_order_under_the_same_numbers() {
+    let mut outbox = filled(4);
+    assert_eq!(frames(&mut outbox, NOW), [1, 2, 3, 4]);
+    assert_eq!(frames(&mut outbox, NOW), [0u64; 0]);
+    assert_eq!(outbox.answered(&id(1)), Some(1));
+    assert_eq!(outbox.answered(&id(3)), Some(3));
+    assert_eq!(outbox.answered(&id(3)), None, "a second answer finds nothing");
+    outbox.lost();
+    outbox.push(id(5), 5, |sequence| sequence);
+    assert_eq!(frames(&mut outbox, NOW), [2, 4, 5]);
+}
+
+#[test]
+fn the_window_counts_numbers_and_not_messages() {
+    let mut outbox = filled(WINDOW_MAX);
+    assert!(!outbox.has_room());
+    // All but the oldest are confirmed: its number still bounds what may be sent.
+    (2..=WINDOW_MAX).for_each(|n| assert_eq!(outbox.answered(&id(n)), Some(n)));
+    assert!(!outbox.has_room());
+    assert_eq!(outbox.answered(&id(1)), Some(1));
+    assert!(outbox.has_room() && outbox.is_empty());
+}
+
+#[test]
+fn a_refusal_for_now_holds_and_then_sends_again_in_order() {
+    let mut outbox = filled(3);
+    assert_eq!(frames(&mut outbox, NOW), [1, 2, 3]);
+    assert_eq!(outbox.answered(&id(1)), Some(1));
+    assert_eq!(outbox.refused(&id(2), NOW, None, 0), Verdict::Kept);
+    assert_eq!(frames(&mut outbox, NOW), [0u64; 0]);
+    let wake = outbox.wake_at().unwrap();
+    // The third was under way when the second was refused; its answer still counts.
+    assert_eq!(outbox.answered(&id(3)), Some(3));
+    assert_eq!(frames(&mut outbox, wake), [2]);
+    assert_eq!(outbox.answered(&id(2)), Some(2));
+    assert!(outbox.is_empty());
+}
+
+#[test]
+fn the_pause_that_the_server_asks_for_is_kept() {
+    let mut outbox = filled(1);
+    frames(&mut outbox, NOW);
+    let asked = Duration::from_secs(7);
+    assert_eq!(outbox.refused(&id(1), NOW, Some(asked), 0), Verdict::Kept);
+    assert_eq!(outbox.wake_at(), Some(NOW + asked));
+}
+
+#[test]
+fn patience_ends_and_success_renews_it() {
+    let mut outbox = filled(2);
+    frames(&mut outbox, NOW);
+    assert_eq!(outbox.refused(&id(1), NOW, None, 0), Verdict::Kept);
+    assert_eq!(outbox.answered(&id(2)), Some(2));
+    assert_eq!(outbox.refused(&id(1), NOW + PATIENCE, None, 0), Verdict::Kept, "there was a success between");
+    assert_eq!(outbox.refused(&id(1), NOW + PATIENCE * 2, None, 0), Verdict::GivenUp(1));
+    assert_eq!(outbox.refused(&id(1), NOW + PATIENCE * 2, None, 0), Verdict::Unknown);
+}
+
+#[test]
+fn closing_gives_every_ticket_back() {
+    let mut outbox = filled(3);
+    outbox.answered(&id(2));
+    assert_eq!(outbox.close().collect::<Vec<_>>(), [1, 3]);
+    assert!(outbox.is_empty());
+}
