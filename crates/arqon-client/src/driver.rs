@@ -15,6 +15,7 @@ use arqon_wire::json::client;
 use bytes::Bytes;
 use futures_util::SinkExt;
 use futures_util::stream::{SplitSink, SplitStream, StreamExt};
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -117,10 +118,26 @@ impl Driver {
                 }
             }
             let delay = backoff.next(shared.env.random.next_u64());
+            // The last attempt comes when patience ends, not after it.
+            let left = self.settings.retry_for.map(|limit| limit.saturating_sub(now.saturating_sub(since)));
+            let delay = left.map_or(delay, |left| delay.min(left));
             shared.connection.send_replace(ConnectionState::Down { reason, retry_in: delay });
-            shared.env.clock.sleep(delay).await;
-            if shared.lock().closing {
+            if self.pause(delay).await.is_break() {
                 return Error::Closed;
+            }
+        }
+    }
+
+    /// Waits before the next attempt; ends early, with a break, when the client is to close.
+    async fn pause(&self, delay: Duration) -> ControlFlow<()> {
+        let mut sleep = self.shared.env.clock.sleep(delay);
+        loop {
+            tokio::select! {
+                () = &mut sleep => return ControlFlow::Continue(()),
+                () = self.shared.wake.notified() => {}
+            }
+            if self.shared.lock().closing {
+                return ControlFlow::Break(());
             }
         }
     }

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::options::{Global, Patience};
 use crate::terminal::note;
-use arqon_client::{Client, ConnectionState};
+use arqon_client::{Builder, Client, ConnectionState};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -37,10 +37,23 @@ pub(crate) async fn with_client<F>(
 where
     F: Future<Output = Outcome>,
 {
-    let client = global.client(name).retry_for(patience.0).connect().await?;
+    with_connected(global.client(name), global.quiet, patience, work).await
+}
+
+/// The same with a client that was given more to say of itself.
+pub(crate) async fn with_connected<F>(
+    builder: Builder,
+    quiet: bool,
+    patience: Patience,
+    work: impl FnOnce(Client) -> F,
+) -> Outcome
+where
+    F: Future<Output = Outcome>,
+{
+    let client = builder.retry_for(patience.0).connect().await?;
     let worked = tokio::select! {
         worked = work(client.clone()) => worked,
-        never = tell(&client, global.quiet, patience) => never,
+        never = tell(&client, quiet, patience) => never,
     };
     let code = worked?;
     match tokio::time::timeout(GOODBYE, client.close()).await {

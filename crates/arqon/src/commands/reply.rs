@@ -2,7 +2,7 @@
 
 mod program;
 
-use crate::connect::{Outcome, block_on, with_client};
+use crate::connect::{Outcome, block_on, with_connected};
 use crate::failure::Failure;
 use crate::options::{Global, Patience, duration, patience};
 use crate::terminal::note;
@@ -19,16 +19,20 @@ use tokio::signal::unix::{SignalKind, signal};
 #[command(
     after_help = "The program runs once for each request. Output that is a JSON object is the answer as it is;
 any other output becomes {\"text\": …}. A program that fails answers {\"error\": …, \"exit_code\": …}.
-It finds ARQON_ADDRESS, ARQON_SENDER and ARQON_MESSAGE_ID in its environment.
+It finds ARQON_ADDRESS, ARQON_SENDER and ARQON_MESSAGE_ID in its environment. Answering at an inbox
+registers as that agent, so that requests to @skill/NAME find it.
 
 Examples:
   arqon reply tools:wc --text -- wc -w
-  arqon reply @planner --concurrency 4 -- python3 plan.py
+  arqon reply @planner --skill plan --concurrency 4 -- python3 plan.py
   arqon reply tools:jq -- jq '{sum: (.numbers | add)}'"
 )]
 pub(crate) struct Reply {
     /// `room:channel`, a pattern, or the own inbox `@agent`.
     address: String,
+    /// At an inbox: a skill that the agent has (repeatable).
+    #[arg(long, value_name = "NAME")]
+    skill: Vec<String>,
     /// Give the program the text where a payload is {"text": …} and nothing else.
     #[arg(long)]
     text: bool,
@@ -49,8 +53,13 @@ pub(crate) struct Reply {
 impl Reply {
     pub(crate) fn run(&self, global: &Global) -> Outcome {
         Pattern::parse(&self.address)?;
+        let builder = match self.address.strip_prefix('@') {
+            Some(agent) => global.client("reply").agent(agent, self.skill.iter().cloned()),
+            None if self.skill.is_empty() => global.client("reply"),
+            None => return Err(Failure::usage("--skill needs an inbox to answer at, such as `@planner`")),
+        };
         let program = Program::find(&self.command, self.text, self.timeout)?;
-        block_on(with_client(global, "reply", self.retry_for, |client| async move {
+        block_on(with_connected(builder, global.quiet, self.retry_for, |client| async move {
             let program = Arc::new(program);
             let wake =
                 |kind| signal(kind).map_err(|e| Failure::failed(format!("cannot listen for signals: {e}")));
