@@ -7,6 +7,7 @@ mod report;
 use crate::connect::Outcome;
 use crate::failure::Failure;
 use crate::options::Global;
+use crate::progress::counted;
 use crate::show;
 use crate::terminal::{Paint, line, note};
 use arqon_client::Gap;
@@ -128,7 +129,7 @@ fn print(dir: &Path, filter: &DumpFilter, quiet: bool) -> Outcome {
     out.flush()?;
     read.map_err(|e| unreadable(dir, &e))?;
     if gaps > 0 && !quiet {
-        note(&format!("{gaps} gaps; `arqon log check {}` says more", dir.display()));
+        note(&format!("{}; `arqon log check {}` says more", counted(gaps, "gap"), dir.display()));
     }
     Ok(ExitCode::SUCCESS)
 }
