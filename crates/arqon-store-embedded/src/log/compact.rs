@@ -135,6 +135,8 @@ impl Compaction {
         let mut kept = Vec::new();
         for (number, head) in (0..).zip(&directory.parts) {
             let mut part = Part::new(head.key.clone(), head.lineage.clone(), head.start);
+            // The last records may be among those that go; their offsets are given out all the same.
+            part.end = head.end;
             let Some(room) = self.shared.room(&head.key) else { return Ok(None) };
             let run = room.view().runs.iter().find(|run| run.segment.id == self.segment.id).cloned();
             let section: Arc<Section> = match &run {
@@ -145,6 +147,9 @@ impl Compaction {
                     Err(Missing::Disk(e)) => return Err(e),
                 },
             };
+            if section.damaged {
+                return Ok(None);
+            }
             let numbers: Vec<u32> = section.channels.iter().map(|name| part.number(name)).collect();
             let view = room.view();
             let floors: Vec<u64> = section.channels.iter().map(|name| view.floor_of(name)).collect();
@@ -198,7 +203,7 @@ fn load(file: &dyn DiskFile, used: u64) -> io::Result<(Option<SegmentHeader>, Ve
 
 /// Copies what is kept; answers whether all of it was whole.
 fn copy(writer: &mut Writer, bytes: &[u8], parts: &mut [Part], kept: &[Kept]) -> io::Result<bool> {
-    introduce(writer, parts);
+    introduce(writer, parts, |part| part.start);
     for k in kept {
         let pos = k.pos as usize;
         let Some(header) = bytes.get(pos..).and_then(|b| EntryHeader::read(b, writer.seed)) else {
@@ -216,16 +221,16 @@ fn copy(writer: &mut Writer, bytes: &[u8], parts: &mut [Part], kept: &[Kept]) ->
             writer.flush()?;
         }
     }
-    // The introductions a second time, as everywhere.
-    introduce(writer, parts);
+    // The introductions a second time, as everywhere; these tell where each room ended.
+    introduce(writer, parts, |part| part.end + 1);
     writer.flush()?;
     Ok(true)
 }
 
-fn introduce(writer: &mut Writer, parts: &mut [Part]) {
+fn introduce(writer: &mut Writer, parts: &mut [Part], next: impl Fn(&Part) -> u64) {
     let block = writer.tail.block + 1;
     for (room, part) in (0..).zip(parts) {
-        let words = EntryWords { kind: EntryKind::Room, room, block, offset: part.start };
+        let words = EntryWords { kind: EntryKind::Room, room, block, offset: next(part) };
         let pos = writer.put(words, |out| put_room(out, &part.key, &part.lineage));
         if part.first_pos == 0 {
             part.first_pos = pos;

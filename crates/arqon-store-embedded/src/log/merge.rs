@@ -119,7 +119,7 @@ fn take_segment(rooms: &mut BTreeMap<RoomKey, Merged>, i: usize, found: &Found, 
         let lost_before = lost + found.regions.iter().filter(before_first).map(held).sum::<u64>();
         room.mention(&head.lineage, head.start, lost_before);
         room.damaged.extend_from_slice(&head.damaged);
-        room.end = head.damaged.iter().map(|d| d.1).fold(room.end.max(head.last), u64::max);
+        room.end = head.damaged.iter().map(|d| d.1).fold(room.end.max(head.end), u64::max);
         if found.present {
             room.heads.push((i, j));
         } else if head.records > 0 {

@@ -107,6 +107,8 @@ pub(crate) struct Part {
     pub lineage: Lineage,
     /// The offset that the room's next record had when the segment first mentioned it.
     pub start: u64,
+    /// The room's last offset as far as the segment knows, whether or not its record is kept.
+    pub end: u64,
     /// Where the first and the last thing about the room lie in the file.
     pub first_pos: u64,
     pub last_pos: u64,
@@ -125,6 +127,7 @@ impl Part {
             key,
             lineage,
             start,
+            end: start.saturating_sub(1),
             first_pos: 0,
             last_pos: 0,
             max_at: Timestamp(0),
@@ -164,6 +167,7 @@ impl Part {
     pub fn push(&mut self, offset: u64, slot: Slot) {
         let bytes = slot.bytes();
         self.slots.push(offset, slot);
+        self.end = self.end.max(offset);
         self.last_pos = u64::from(slot.pos);
         self.max_at = self.max_at.max(slot.at);
         self.bytes += bytes;

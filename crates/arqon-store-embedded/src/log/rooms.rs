@@ -131,6 +131,11 @@ fn count(
         let run =
             Run { segment: segment.clone(), source: head.source.clone(), first: head.first, last: head.last };
         let section = shared.section(&run, &head.key)?;
+        if section.damaged {
+            // The room cannot be found by its key yet, so the damage is noted here.
+            let news = view.add_damage(head.first, head.last);
+            shared.counters.damaged.fetch_add(u64::from(news), Relaxed);
+        }
         let floors: Vec<u64> = section.channels.iter().map(|name| view.floor_of(name)).collect();
         let was_whole: Vec<bool> = kept.iter().map(|c| c.records > 0).collect();
         for (offset, slot) in section.slots.from(0) {

@@ -178,11 +178,14 @@ impl Shared {
         let end = run.segment.used.load(Relaxed);
         let scan = super::scan::known(&*file, run.segment.seed, (PAGE, end)).map_err(Missing::Disk)?;
         let part = scan.parts.into_iter().find(|p| *p.part.key == *key);
-        let section = part.map(|p| Section::of(&p.part)).unwrap_or_default();
-        if let (false, Some(room)) = (scan.regions.is_empty() && scan.lost_records == 0, self.room(key)) {
-            // Index and data are both damaged: what cannot be found in this stretch counts as damaged.
-            let news = room.view().add_damage(run.first, run.last);
-            self.counters.damaged.fetch_add(u64::from(news), Relaxed);
+        let mut section = part.map(|p| Section::of(&p.part)).unwrap_or_default();
+        section.damaged = !scan.regions.is_empty() || scan.lost_records > 0;
+        if section.damaged {
+            run.segment.damaged.store(true, Relaxed);
+            if let Some(room) = self.room(key) {
+                let news = room.view().add_damage(run.first, run.last);
+                self.counters.damaged.fetch_add(u64::from(news), Relaxed);
+            }
         }
         Ok(section)
     }

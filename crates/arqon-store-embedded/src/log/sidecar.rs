@@ -27,14 +27,14 @@ const FIRST_READ: usize = 64 << 10;
 pub(crate) struct Section {
     pub slots: Slots,
     pub channels: Vec<ChannelName>,
+    /// It was made again from a damaged segment: what is missing in it is damaged.
+    pub damaged: bool,
 }
 
 impl Section {
     pub fn of(part: &Part) -> Self {
-        Section {
-            slots: part.slots.clone(),
-            channels: part.channels.iter().map(|c| c.name.clone()).collect(),
-        }
+        let channels = part.channels.iter().map(|c| c.name.clone()).collect();
+        Section { slots: part.slots.clone(), channels, damaged: false }
     }
     /// About how much memory it takes.
     pub fn weight(&self) -> usize {
@@ -87,6 +87,7 @@ pub(crate) struct PartHead {
     pub key: Arc<RoomKey>,
     pub lineage: Lineage,
     pub start: u64,
+    pub end: u64,
     pub first_pos: u64,
     pub last_pos: u64,
     pub max_at: Timestamp,
@@ -116,6 +117,7 @@ impl PartHead {
             key: part.key.clone(),
             lineage: part.lineage.clone(),
             start: part.start,
+            end: part.end,
             first_pos: part.first_pos,
             last_pos: part.last_pos,
             max_at: part.max_at,
@@ -243,7 +245,7 @@ pub(crate) fn read_section(bytes: &[u8]) -> Option<Section> {
     for _ in 0..n {
         channels.push(ChannelName::parse(f.text()?).ok()?);
     }
-    Some(Section { slots: read_slots(f.0, n)?, channels })
+    Some(Section { slots: read_slots(f.0, n)?, channels, damaged: false })
 }
 
 /// Sections are placed from the end of the directory; in memory, from the beginning of the file.
@@ -286,7 +288,7 @@ fn put_directory(directory: &Directory) -> Vec<u8> {
 
 fn put_head(out: &mut Vec<u8>, head: &PartHead) {
     put_room(out, &head.key, &head.lineage);
-    for n in [head.start, head.first_pos, head.last_pos, head.max_at.0] {
+    for n in [head.start, head.end, head.first_pos, head.last_pos, head.max_at.0] {
         out.num(n);
     }
     for n in [head.bytes, head.records, head.first, head.last] {
@@ -309,7 +311,8 @@ fn put_head(out: &mut Vec<u8>, head: &PartHead) {
 
 fn read_head(f: &mut Fields<'_>) -> Option<PartHead> {
     let (key, lineage) = read_room(f)?;
-    let (start, first_pos, last_pos, max_at) = (f.num()?, f.num()?, f.num()?, Timestamp(f.num()?));
+    let (start, end, first_pos, last_pos) = (f.num()?, f.num()?, f.num()?, f.num()?);
+    let max_at = Timestamp(f.num()?);
     let (bytes, records, first, last) = (f.num()?, f.num()?, f.num()?, f.num()?);
     let damaged = read_ranges(f)?;
     let n = f.count(7)?;
@@ -330,6 +333,7 @@ fn read_head(f: &mut Fields<'_>) -> Option<PartHead> {
         key,
         lineage,
         start,
+        end,
         first_pos,
         last_pos,
         max_at,

@@ -125,8 +125,11 @@ fn take(disk: &dyn Disk, depth: Depth) -> io::Result<Survey> {
     let names = names(disk)?;
     let (confirmed, slots) = confirmed::read(disk);
     let mut survey = Survey { confirmed, strays: names.strays, ..Survey::default() };
-    if slots < 2 && !names.data.is_empty() {
-        survey.faults.push(format!("`{}` has {slots} of 2 whole slots", confirmed::PATH));
+    // One slot of two may be torn at any moment; that is what the other one is for.
+    if slots == 0 && !names.data.is_empty() {
+        let what =
+            format!("`{}` cannot be read: a damaged end would pass for an unfinished block", confirmed::PATH);
+        survey.faults.push(what);
     }
     let mut headers = BTreeMap::new();
     for (id, generations) in &names.data {

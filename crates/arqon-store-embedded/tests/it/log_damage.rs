@@ -1,10 +1,10 @@
 //! Damage: whatever happens to the files, what was confirmed is served as it was or named as a gap, nothing else is
 //! served, and no position is given out twice.
 
-use crate::log_rig::{Rig, cut, files, flip, key, segments, small, used};
-use arqon_core::GapReason;
+use crate::log_rig::{Rig, cut, files, flip, key, segments, small, used, wait};
 use arqon_core::env::Random;
-use arqon_core::port::ReadFrom;
+use arqon_core::port::{Log, ReadFrom, Retention};
+use arqon_core::{GapReason, Pattern, Timestamp};
 use arqon_store_contract::SeededRandom;
 use arqon_store_embedded::{check, dump};
 use std::ops::ControlFlow;
@@ -31,6 +31,31 @@ fn history(dice: &SeededRandom) -> Rig {
         }
         rig.append(batch);
     }
+    rig.drop_log();
+    rig
+}
+
+/// The same, with much of it trimmed, some segments deleted and some rewritten.
+fn trimmed_history(dice: &SeededRandom) -> Rig {
+    let mut rig = history(dice);
+    rig.open();
+    let rule = |pattern: &str, n| {
+        let keep = Retention { max_records: Some(n), ..Retention::default() };
+        (Pattern::parse(pattern).unwrap(), keep)
+    };
+    for (room, confirmed) in &rig.confirmed {
+        let last = confirmed.last_key_value().map_or(0, |(offset, _)| *offset);
+        match dice.below(3) {
+            0 => wait(rig.log().trim(room, dice.below(last + 1))).unwrap(),
+            1 => {
+                let rules = vec![rule("*:main", dice.below(20)), rule("*:dev:*", dice.below(20))];
+                wait(rig.log().retain(room, rules, Timestamp(0))).unwrap();
+            }
+            _ => {}
+        }
+    }
+    rig.fill(&key("a"), "main", 5);
+    wait(rig.log().close()).unwrap();
     rig.drop_log();
     rig
 }
@@ -162,32 +187,45 @@ fn files_that_are_gone() {
     }
 }
 
+/// Damages a few of the files that `may` be; answers what was done.
+fn wreck(rig: &Rig, dice: &SeededRandom, may: &dyn Fn(&str) -> bool) -> String {
+    let mut what = Vec::new();
+    for _ in 0..1 + dice.below(5) {
+        let name = |file: &std::path::PathBuf| file.file_name().unwrap().to_string_lossy().into_owned();
+        let all: Vec<_> = files(rig.dir.path()).into_iter().filter(|file| may(&name(file))).collect();
+        let file = dice.pick(&all);
+        let end = used(file).max(1);
+        let at = dice.below(end);
+        what.push(format!("{} at {at}", name(file)));
+        match dice.below(8) {
+            0 => cut(file, at),
+            1 => std::fs::remove_file(file).unwrap(),
+            _ => (0..=dice.below(40)).take_while(|i| at + i < end).for_each(|i| {
+                flip(file, at + i, u8::try_from(1 + dice.next_u64() % 255).unwrap());
+            }),
+        }
+    }
+    what.join(", ")
+}
+
+/// The end that was confirmed is believed: losing it as well as the end itself is more than this log can tell.
 #[test]
 fn many_things_at_once() {
     for seed in 0..60 {
         let dice = SeededRandom::new(1000 + seed);
         let mut rig = history(&dice);
-        let mut what = Vec::new();
-        for _ in 0..1 + dice.below(5) {
-            // The end that was confirmed, and what was trimmed, are believed: losing them as well as a segment is more
-            // than this log can tell.
-            let all: Vec<_> = files(rig.dir.path())
-                .into_iter()
-                .filter(|f| f.extension().is_some_and(|e| e == "seg" || e == "idx"))
-                .collect();
-            let file = dice.pick(&all);
-            let end = used(file).max(1);
-            let at = dice.below(end);
-            what.push(format!("{} at {at}", file.display()));
-            match dice.below(8) {
-                0 => cut(file, at),
-                1 => std::fs::remove_file(file).unwrap(),
-                _ => (0..=dice.below(40)).take_while(|i| at + i < end).for_each(|i| {
-                    flip(file, at + i, u8::try_from(1 + dice.next_u64() % 255).unwrap());
-                }),
-            }
-        }
-        survives(&mut rig, &format!("seed {seed}: {what:?}"));
+        let what = wreck(&rig, &dice, &|name| name.ends_with(".seg") || name.ends_with(".idx"));
+        survives(&mut rig, &format!("seed {seed}: {what}"));
+    }
+}
+
+#[test]
+fn many_things_at_once_after_retention() {
+    for seed in 0..60 {
+        let dice = SeededRandom::new(5000 + seed);
+        let mut rig = trimmed_history(&dice);
+        let what = wreck(&rig, &dice, &|name| name.ends_with(".seg") || name.ends_with(".idx"));
+        survives(&mut rig, &format!("seed {seed}: {what}"));
     }
 }
 

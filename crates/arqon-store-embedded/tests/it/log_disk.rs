@@ -2,8 +2,8 @@
 //! back by itself.
 
 use crate::log_rig::{Rig, folder, key, small, wait};
-use arqon_core::port::{Append, Log, LogItem, Read, ReadFrom, StoreErrorKind};
-use arqon_core::{Position, RoomKey};
+use arqon_core::port::{Append, Log, LogItem, Read, ReadFrom, Retention, StoreErrorKind};
+use arqon_core::{Pattern, Position, RoomKey, Timestamp};
 use arqon_store_contract::{SeededRandom, World};
 use arqon_store_embedded::disk::{Disk, DiskFile, Locking, RealDisk};
 use arqon_store_embedded::{Engine, LogConfig};
@@ -481,4 +481,26 @@ fn keys_outlive_the_segment_that_they_came_in() {
     let sidecars = crate::log_rig::files(bench.dir.path());
     let sidecars = sidecars.iter().filter(|f| f.extension().is_some_and(|e| e == "idx")).count();
     assert!(sidecars <= segments, "what is a day old is let go");
+}
+
+#[test]
+fn rewriting_forgets_no_offset_that_was_given_out() {
+    let mut bench = Bench::new(small());
+    let room = key("x");
+    let batch: Vec<Append> =
+        ["a", "a", "b", "b"].map(|channel| bench.messages.entry(&room, channel, 10)).into();
+    bench.engine.as_mut().unwrap().commit(&[batch], &|_| {}).remove(0).unwrap();
+    for _ in 0..150 {
+        assert_eq!(bench.commit("noise", 1), None);
+    }
+    let engine = bench.engine.as_mut().unwrap();
+    let none = Retention { max_records: Some(0), ..Retention::default() };
+    engine.retain(&room, &[(Pattern::parse("x:b").unwrap(), none)], Timestamp(0)).unwrap();
+    engine.trim(&key("noise"), 140).unwrap();
+    while engine.house() == arqon_store_embedded::Progress::More {}
+    assert!(engine.compact().unwrap(), "what `x` keeps stands alone in its segment");
+    bench.open();
+    let entry = bench.messages.entry(&room, "a", 10);
+    let answer = bench.engine.as_mut().unwrap().commit(&[vec![entry]], &|_| {}).remove(0).unwrap().remove(0);
+    assert_eq!(answer.unwrap().position.offset, 5, "the offsets of what was trimmed are not given out again");
 }

@@ -18,46 +18,49 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 
-const SPARE: &str = "log/spare.tmp";
+/// A segment file without a number.
+struct Blank {
+    file: Arc<dyn DiskFile>,
+    path: String,
+    len: u64,
+}
 
-/// A segment file without a number, made ahead by another thread, so that beginning a segment does not wait for its
-/// zeros to be written.
+/// A blank made ahead by another thread, so that beginning a segment does not wait for its zeros to be written.
 #[derive(Default)]
 pub(crate) struct Spare {
-    file: Mutex<Option<(Arc<dyn DiskFile>, u64)>>,
+    blank: Mutex<Option<Blank>>,
+    /// Each blank has a name of its own: one that was taken keeps its name until it gets its number.
+    made: AtomicU64,
 }
 
 impl Spare {
     /// Makes one unless there is one.
     pub fn prepare(&self, disk: &dyn Disk, len: u64) -> io::Result<()> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        if file.is_none() {
-            *file = Some((create(disk, len)?, len));
+        let mut blank = self.blank.lock().unwrap_or_else(PoisonError::into_inner);
+        if blank.is_none() {
+            *blank = Some(self.create(disk, len)?);
         }
         Ok(())
     }
 
-    fn is_ready(&self) -> bool {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner).is_some()
-    }
-
-    fn take(&self, disk: &dyn Disk, len: u64) -> io::Result<Arc<dyn DiskFile>> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        match file.take() {
-            Some((ready, size)) if size == len => Ok(ready),
-            _ => create(disk, len),
+    fn take(&self, disk: &dyn Disk, len: u64) -> io::Result<Blank> {
+        let mut blank = self.blank.lock().unwrap_or_else(PoisonError::into_inner);
+        match blank.take() {
+            Some(ready) if ready.len == len => Ok(ready),
+            _ => self.create(disk, len),
         }
     }
-}
 
-fn create(disk: &dyn Disk, len: u64) -> io::Result<Arc<dyn DiskFile>> {
-    let file = disk.create(SPARE)?;
-    if let Err(e) = file.preallocate(len) {
-        // A half-made file would only take space from what is needed to free some.
-        let _ = disk.remove(SPARE);
-        return Err(e);
+    fn create(&self, disk: &dyn Disk, len: u64) -> io::Result<Blank> {
+        let path = format!("log/blank-{}.tmp", self.made.fetch_add(1, Relaxed));
+        let file = disk.create(&path)?;
+        if let Err(e) = file.preallocate(len) {
+            // A half-made file would only take space from what is needed to free some.
+            let _ = disk.remove(&path);
+            return Err(e);
+        }
+        Ok(Blank { file, path, len })
     }
-    Ok(file)
 }
 
 /// What is left of a room's active part while its sidecar is written.
@@ -75,7 +78,7 @@ impl Engine {
             return false;
         }
         self.asked_spare = active.segment.id;
-        !self.spare.is_ready()
+        true
     }
 
     /// Begins a new segment and seals the one before.
@@ -109,15 +112,17 @@ impl Engine {
             created_at: self.clock.now(),
             before: self.tail,
         };
-        let file = self.spare.take(&*self.disk, len)?;
-        file.write_at(&header.page(), 0)?;
-        file.sync_data()?;
+        let Blank { file, path, .. } = self.spare.take(&*self.disk, len)?;
+        if let Err(e) = file.write_at(&header.page(), 0).and_then(|()| file.sync_data()) {
+            let _ = self.disk.remove(&path);
+            return Err(e);
+        }
         if let Some(active) = &mut self.active {
             // From the renaming on, a reopening may take the new segment for the one that the log went on in, and what
             // lies behind its `before` for void: nothing more may be written to the old one, whatever becomes of this.
             active.failed = true;
         }
-        self.disk.rename(SPARE, &segment_path(id, 0))?;
+        self.disk.rename(&path, &segment_path(id, 0))?;
         self.disk.sync_dir("log")?;
         self.seal();
         self.tail = Tail { segment: id, end: PAGE, ..self.tail };
@@ -206,7 +211,7 @@ impl Engine {
         };
         let slots = std::mem::take(&mut part.slots);
         let channels = part.channels.iter().map(|c| c.name.clone()).collect();
-        let section = Arc::new(Section { slots, channels });
+        let section = Arc::new(Section { slots, channels, damaged: false });
         let mut head = PartHead::bare(&part, &section.slots);
         head.source = Source::Memory(section.clone());
         view.add_run(segment, &head);

@@ -40,6 +40,8 @@ struct Row {
 #[derive(Default)]
 struct Rows {
     intro: Option<(Arc<RoomKey>, Lineage, u64)>,
+    /// The highest offset that an introduction says was given out.
+    end: u64,
     first_intro: u64,
     last_intro: u64,
     rows: Vec<Row>,
@@ -60,6 +62,7 @@ impl Builder {
                 room.intro = intro;
                 room.first_intro = pos;
             }
+            room.end = room.end.max(header.offset.saturating_sub(1));
             room.last_intro = pos;
             return;
         }
@@ -86,6 +89,7 @@ impl Builder {
             for row in rows.rows {
                 take(&mut part, &mut dedup, row, out);
             }
+            part.end = part.end.max(rows.end);
             part.first_pos = first_pos;
             part.last_pos = part.last_pos.max(rows.last_intro);
             out.parts.push(ScanPart { part, dedup, number });
@@ -109,6 +113,9 @@ fn note_holes(part: &mut Part) {
         let end = part.slots.extents.get(i + 1).map_or(part.slots.slots.len(), |e| e.slot as usize);
         next = extent.first + (end - extent.slot as usize) as u64;
     }
+    if next <= part.end {
+        holes.push((next, part.end));
+    }
     part.damaged.extend(holes);
 }
 
@@ -121,6 +128,7 @@ fn take(part: &mut Part, dedup: &mut PartDedup, row: Row, out: &mut Scan) {
     let message = row.body.and_then(|body| codec::decode(&part.key.room, body).ok());
     let Some(message) = message else {
         part.damaged.push((row.offset, row.offset));
+        part.end = part.end.max(row.offset);
         out.lost_records += 1;
         return;
     };
