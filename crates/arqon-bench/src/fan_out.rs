@@ -18,6 +18,8 @@ use tokio::sync::Notify;
 
 /// Messages that the slowest subscriber may be behind: enough to keep everybody busy, less than any queue's bound.
 const WINDOW: u64 = 1024;
+/// Nothing moves for this long: something was lost.
+const STALL: Duration = Duration::from_secs(5);
 /// Messages written at once.
 const BATCH: u64 = 64;
 
@@ -32,6 +34,17 @@ impl Progress {
         self.received.iter().map(Cell::get).min().unwrap_or(0)
     }
 
+    /// Waits until somebody has read something.
+    async fn wait(&self, sent: u64) -> Result<()> {
+        let moved = tokio::time::timeout(STALL, self.moved.notified()).await;
+        moved.with_context(|| {
+            let (slowest, total) = (self.slowest(), self.total());
+            format!(
+                "nothing arrived for {STALL:?}: {sent} sent, the slowest has {slowest}, all together {total}"
+            )
+        })
+    }
+
     fn total(&self) -> u64 {
         self.received.iter().map(Cell::get).sum()
     }
@@ -43,7 +56,8 @@ pub async fn run(site: &Site, server: u32, subscribers: usize, length: Duration)
     let mut keep_open = Vec::new();
     for _ in 0..subscribers {
         let (mut reader, mut writer) = connect(site).await?;
-        let command = r#"{"type":"command","command":"subscribe","args":{"pattern":"live:main","id":"s"}}"#;
+        let command =
+            r#"{"type":"command","id":"c","command":"subscribe","args":{"pattern":"live:main","id":"s"}}"#;
         writer.write_all(&frame(command)).await?;
         let answer = reader.one().await?;
         ensure!(answer.contains("\"status\":\"success\""), "subscribing failed: {answer}");
@@ -98,7 +112,7 @@ async fn publish(
         let begin = now();
         loop {
             while sent + BATCH - progress.slowest() > WINDOW {
-                progress.moved.notified().await;
+                progress.wait(sent).await?;
             }
             for i in 0..BATCH {
                 put_number(&mut batch[i as usize * one.len()..], at, sent + i);
@@ -112,7 +126,9 @@ async fn publish(
                 Some((usage, count, since)) if since.elapsed() >= length => {
                     let (time, spent) = (since.elapsed(), Usage::read(server)?.since(*usage));
                     let count = progress.total() - count;
-                    drain(progress, sent).await;
+                    while progress.slowest() < sent {
+                        progress.wait(sent).await?;
+                    }
                     return Ok(Run { count, time, usage: spent, latency: histogram() });
                 }
                 _ => {}
@@ -122,12 +138,5 @@ async fn publish(
     match select(sending, refused).await {
         Either::Left((run, _)) => run,
         Either::Right((said, _)) => anyhow::bail!("a publish was refused: {}", said?),
-    }
-}
-
-/// Waits until everybody has everything: the proof that nothing was lost.
-async fn drain(progress: &Progress, sent: u64) {
-    while progress.slowest() < sent {
-        progress.moved.notified().await;
     }
 }

@@ -57,11 +57,15 @@ pub fn frame(text: &str) -> Vec<u8> {
 
 impl Reader {
     /// Reads once, then hands out every frame that is whole; control frames are not handed out.
-    pub async fn frames(&mut self, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    pub async fn frames(&mut self, each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         ensure!(self.filled < self.buffer.len(), "a frame is larger than the buffer");
         let read = self.half.read(&mut self.buffer[self.filled..]).await?;
         ensure!(read > 0, "the server closed the connection");
         self.filled += read;
+        self.hand_out(each)
+    }
+
+    fn hand_out(&mut self, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let mut at = 0;
         while let Some((opcode, body, end)) = parse(&self.buffer[at..self.filled])? {
             match opcode {
@@ -82,15 +86,20 @@ impl Reader {
 
     /// The next frame, when it is known that only one comes.
     pub async fn one(&mut self) -> Result<String> {
-        let mut found = None;
-        while found.is_none() {
+        let mut found: Vec<Vec<u8>> = Vec::new();
+        // The welcome may have come together with the answer to the upgrade.
+        self.hand_out(|frame| {
+            found.push(frame.to_vec());
+            Ok(())
+        })?;
+        while found.is_empty() {
             self.frames(|frame| {
-                found = Some(String::from_utf8(frame.to_vec()).context("not UTF-8")?);
+                found.push(frame.to_vec());
                 Ok(())
             })
             .await?;
         }
-        found.context("the loop ends with one")
+        String::from_utf8(found.swap_remove(0)).context("not UTF-8")
     }
 
     async fn skip_http(&mut self) -> Result<()> {
