@@ -84,7 +84,8 @@ impl Ctx {
         };
         let ok = match target {
             Target::Channel(address) if address.room.is_system() => {
-                return Err(refused(format!("only Arqon writes to the system room `{}`", address.room)));
+                let why = format!("only Arqon writes to the system room `{}`", address.room);
+                return Err(refused(why).with_hint("publish to a room with a name of your own"));
             }
             Target::Channel(address) => allowed(address),
             // Answering is part of having been asked: the address cannot be guessed.

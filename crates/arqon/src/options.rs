@@ -103,7 +103,10 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 /// A span of time, or `forever`.
 pub(crate) fn patience(text: &str) -> Result<Patience, String> {
-    if text == "forever" { Ok(Patience(None)) } else { duration(text).map(|d| Patience(Some(d))) }
+    if text == "forever" {
+        return Ok(Patience(None));
+    }
+    duration(text).map(|d| Patience(Some(d))).map_err(|expected| format!("{expected}, or `forever`"))
 }
 
 /// How long to keep trying when the server is away.

@@ -50,7 +50,7 @@ enum Action {
         /// As `list` shows it.
         id: String,
     },
-    /// Give one back to its subscription, and take it off the list.
+    /// Publish one again to where it was, for all who subscribe there, and take it off the list.
     #[command(
         after_help = "Examples:\n  arqon dead-letters replay ID\n  arqon dead-letters replay ID --json"
     )]

@@ -95,7 +95,7 @@ fn failure(error: &anyhow::Error) -> Failure {
             failure.todo("another program listens there; choose another port with --listen 127.0.0.1:0")
         }
         Some(std::io::ErrorKind::PermissionDenied) => {
-            failure.todo("choose a folder that you may write with --data")
+            failure.todo("choose a folder that you may write with --data, or a port from 1024 up with --listen")
         }
         _ => failure,
     }

@@ -7,7 +7,7 @@ use super::input::{Line, Lines, Source};
 use crate::connect::Outcome;
 use crate::failure::Failure;
 use crate::options::Global;
-use crate::progress::{Progress, grouped};
+use crate::progress::{Progress, counted, grouped};
 use crate::terminal::note;
 use arqon_client::{Code, Error, Payload, Pending, Publisher, Receipt, SystemEnvironment};
 use arqon_core::env::Clock;
@@ -154,16 +154,21 @@ impl<'a> Pipeline<'a> {
         self.progress = None;
         let Counts { confirmed, duplicates, refused, mended, without_key } = self.counts;
         if mended > 0 && !self.global.quiet {
-            note(&format!("{} lines were not UTF-8; what could not be read was replaced", grouped(mended)));
+            note(&format!("not UTF-8: {}; what could not be read was replaced", counted(mended, "line")));
         }
         if without_key > 0 && !self.global.quiet {
             let field = self.command.key_field.as_deref().unwrap_or_default();
-            note(&format!("{} messages had no `{field}` and were sent without a key", grouped(without_key)));
+            note(&format!(
+                "without `{field}`, and so sent without a key: {}",
+                counted(without_key, "message")
+            ));
         }
         if refused > 0 {
-            let what =
-                format!("{} of {} messages were refused", grouped(refused), grouped(refused + confirmed));
-            return Err(Failure::failed(what).todo("the first ones are named above; the others were stored"));
+            let all = counted(refused + confirmed, "message");
+            let what = format!("refused: {} of {all}; stored: {}", grouped(refused), grouped(confirmed));
+            return Err(
+                Failure::failed(what).todo("the first ones are named above; mend them and send them again")
+            );
         }
         if self.global.chatty() && !self.global.json {
             note(&summary(self.last.as_ref(), (confirmed, duplicates), self.clock.monotonic()));

@@ -52,7 +52,7 @@ impl Program {
             Ok(Ok(answer)) => answer,
             Ok(Err(e)) => Answer::trouble(format!("cannot run `{name}`: {e}"), None),
             Err(_) => {
-                Answer::trouble(format!("`{name}` took longer than {} s", self.timeout.as_secs()), None)
+                Answer::trouble(format!("`{name}` took longer than {:?}", self.timeout), None)
             }
         }
     }
