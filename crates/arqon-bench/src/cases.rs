@@ -14,6 +14,9 @@ pub const DIGITS: usize = 10;
 /// Not measured: connections, caches and the allocator settle.
 pub const WARM_UP: Duration = Duration::from_secs(1);
 
+/// When others take more than this many cores, a run is disturbed.
+pub const QUIET: f64 = 0.1;
+
 /// One kind of load.
 #[derive(Debug, Clone, Copy)]
 pub enum Case {

@@ -1,15 +1,12 @@
 //! The table: medians with their spread.
 
-use crate::cases::{Case, PAYLOAD, Run};
+use crate::cases::{Case, PAYLOAD, QUIET, Run};
 use anyhow::{Context, Result};
 use std::fmt::Write as _;
 use std::path::Path;
 
 const BEGIN: &str = "<!-- bench:begin -->\n";
 const END: &str = "<!-- bench:end -->";
-
-/// Others took more than this many cores: the run is marked as disturbed.
-const QUIET: f64 = 0.1;
 
 /// The table as Markdown, with what is needed to judge it.
 pub fn render(cases: &[(Case, Vec<Run>)], machine: &str, seconds: u64) -> String {
