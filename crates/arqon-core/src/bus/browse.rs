@@ -108,7 +108,7 @@ impl Bus {
             && let Some(lane) = &room.state().lane
         {
             let records = match after {
-                Some(p) if p.epoch == lane.epoch => lane.read(Some(p.offset), &filter, limit).records,
+                Some(p) if p.epoch == lane.epoch => lane.read((Some(p.offset), 0), &filter, limit).records,
                 _ => lane.latest(&filter, limit),
             };
             list.extend(records.into_iter().map(|record| Delivery::Record { record, attempt: 0 }));

@@ -186,6 +186,11 @@ impl Connection {
         let mut ctx = lock(&self.inner.ctx);
         ctx.require_agent(&agent)?;
         self.inner.shared.agents.register(ctx.tenant(), &agent, skills, self.inner.id)?;
+        if self.is_closed() {
+            // Closing has forgotten the agent already, or has not seen it yet.
+            self.inner.shared.agents.forget(ctx.tenant(), self.inner.id);
+            return Err(Error::new(Code::ShuttingDown, "the connection was closed"));
+        }
         ctx.sender = agent.as_str().into();
         Ok(())
     }
@@ -350,9 +355,7 @@ impl Inner {
             subscription: subscription.id.clone(),
             item: Item::Delivery(delivery),
         }));
-        if !turn.expired.is_empty() {
-            self.shared.expired(subscription.consumer.as_ref().map(|(c, _)| c), turn.expired);
-        }
+        self.shared.counters.expired.fetch_add(turn.expired, Ordering::Relaxed);
         if let Some(reason) = turn.end {
             out.push(Outgoing { subscription: subscription.id.clone(), item: Item::Ended(reason) });
             lock(&self.subscriptions).remove(&subscription.id);

@@ -10,7 +10,9 @@ use crate::codec::{number, put, read_number, text};
 use crate::env::Clock;
 use crate::port::ReadFrom;
 use crate::record::Epoch;
-use crate::{Code, Delivery, Error, Gap, Pattern, Position, Record, Result, RoomName, Tenant, Timestamp};
+use crate::{
+    Code, Delivery, Error, Gap, GapReason, Pattern, Position, Record, Result, RoomName, Tenant, Timestamp,
+};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, Weak};
@@ -33,6 +35,14 @@ impl Default for ConsumerSettings {
     }
 }
 
+/// Most unacknowledged messages of one room, whatever their stage: what waits for its next try or for its dead letter
+/// does not count against the credit, and must be bounded too.
+const PENDING_MAX: usize = CREDIT_MAX as usize;
+/// Most deliveries of one durable subscription that may be out: each is held in memory until it is acknowledged.
+pub(super) const CREDIT_MAX: u32 = 65_536;
+/// Longest reason of a rejection that is kept, in characters.
+const REASON_MAX: usize = 1_024;
+
 /// Waits between tries: doubles from one second to five minutes.
 fn back_off(failures: u32) -> Duration {
     Duration::from_secs(1 << failures.saturating_sub(1).min(9)).min(Duration::from_secs(300))
@@ -53,6 +63,8 @@ enum Stage {
 }
 
 struct Pending {
+    /// The history that it is of: a room's later ones go on from where the earlier ones ended.
+    epoch: Epoch,
     record: Option<Arc<Record>>,
     deliveries: u32,
     failures: u32,
@@ -64,7 +76,10 @@ struct RoomState {
     epoch: Epoch,
     seen: u64,
     pending: BTreeMap<u64, Pending>,
+    /// Changed since it was written last.
     dirty: bool,
+    /// Written since, but not synced: a power failure may still take it back.
+    unsynced: bool,
 }
 
 #[derive(Default)]
@@ -72,6 +87,8 @@ struct State {
     holder: u64,
     subscription: Weak<Subscription>,
     out: u32,
+    /// A room has as many pending ones as it may; cleared by whatever may have made place.
+    crowded: bool,
     rooms: HashMap<RoomName, RoomState>,
     due: VecDeque<(RoomName, u64)>,
 }
@@ -85,6 +102,8 @@ pub(super) struct Consumer {
     pub(super) created_at: Timestamp,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
+    /// One write at a time, so that an older state never lands on a newer one.
+    pub(super) writing: futures_util::lock::Mutex<()>,
 }
 
 /// What to do with a record.
@@ -125,14 +144,21 @@ impl Consumer {
         created_at: Timestamp,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Consumer { tenant, name, patterns, settings, created_at, clock, state: Mutex::default() }
+        Consumer {
+            tenant,
+            name,
+            patterns,
+            settings,
+            created_at,
+            clock,
+            state: Mutex::default(),
+            writing: Default::default(),
+        }
     }
 
     /// Starts a room at a place, as if everything up to it were done.
     pub(super) fn start_at(&self, room: RoomName, position: Position) {
-        let state =
-            RoomState { epoch: position.epoch, seen: position.offset, pending: BTreeMap::new(), dirty: true };
-        lock(&self.state).rooms.insert(room, state);
+        lock(&self.state).rooms.insert(room, RoomState::at(position));
     }
 
     /// Makes `subscription` the only holder; answers its number, and the holder that was until now.
@@ -166,11 +192,13 @@ impl Consumer {
     pub(super) fn resume_from(&self, room: &RoomName) -> ReadFrom {
         let state = lock(&self.state);
         let Some(room) = state.rooms.get(room) else { return ReadFrom::Earliest };
-        ReadFrom::After(Position::new(room.epoch, room.floor()))
+        let epoch = room.pending.first_key_value().map_or(room.epoch, |(_, pending)| pending.epoch);
+        ReadFrom::After(Position::new(epoch, room.floor()))
     }
 
     pub(super) fn has_room(&self) -> bool {
-        lock(&self.state).out < self.settings.credit
+        let state = lock(&self.state);
+        state.out < self.settings.credit && !state.crowded
     }
 
     pub(super) fn has_due(&self) -> bool {
@@ -187,57 +215,51 @@ impl Consumer {
         let Position { epoch, offset } = record.position;
         let name = &record.room.room;
         if !state.rooms.contains_key(name) {
-            let fresh = RoomState { epoch, seen: 0, pending: BTreeMap::new(), dirty: true };
-            state.rooms.insert(name.clone(), fresh);
+            state.rooms.insert(name.clone(), RoomState::at(Position::new(epoch, 0)));
         }
         let Some(room) = state.rooms.get_mut(name) else { return Take::Skip };
         if room.epoch != epoch {
-            *room = RoomState { epoch, seen: offset - 1, pending: BTreeMap::new(), dirty: true };
+            state.out -= room.enter(Position::new(epoch, offset - 1));
         }
         let due = Stage::Out(self.clock.monotonic() + self.settings.ack_wait);
-        if offset <= room.seen {
-            let Some(pending) = room.pending.get_mut(&offset).filter(|p| p.stage == Stage::Lost) else {
-                return Take::Skip;
-            };
-            if record.message.is_expired(now) {
-                room.pending.remove(&offset);
-                room.dirty = true;
-                return Take::Expired;
+        if offset > room.seen {
+            if room.pending.len() >= PENDING_MAX {
+                state.crowded = true;
+                return Take::Full;
             }
-            pending.record = Some(record.clone());
-            pending.deliveries += 1;
-            pending.stage = due;
-            state.out += 1;
-            return Take::Deliver(pending.deliveries);
+            room.seen = offset;
+            room.pending.insert(offset, Pending::lost(epoch));
         }
-        room.seen = offset;
+        let Some(pending) = room.pending.get_mut(&offset).filter(|p| p.stage == Stage::Lost) else {
+            return Take::Skip;
+        };
         room.dirty = true;
+        pending.record = Some(record.clone());
         if record.message.is_expired(now) {
+            // It stays until its dead letter is on disk.
+            pending.reason = Some("expired before it was delivered".to_owned());
+            pending.stage = Stage::Dying;
             return Take::Expired;
         }
-        let record = Some(record.clone());
-        room.pending.insert(offset, Pending { record, deliveries: 1, failures: 0, stage: due, reason: None });
+        pending.deliveries += 1;
+        pending.stage = due;
         state.out += 1;
-        Take::Deliver(1)
+        Take::Deliver(pending.deliveries)
     }
 
     /// Records that a gap has taken the place of are over.
     pub(super) fn pass_gap(&self, holder: u64, gap: &Gap) {
-        let mut state = lock(&self.state);
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
         if state.holder != holder {
             return;
         }
-        let Position { epoch, offset } = gap.to;
-        let room = state.rooms.entry(gap.room.room.clone()).or_insert(RoomState {
-            epoch,
-            seen: 0,
-            pending: BTreeMap::new(),
-            dirty: true,
-        });
-        if room.epoch != epoch {
-            *room = RoomState { epoch, seen: offset, pending: BTreeMap::new(), dirty: true };
-            return;
+        let name = gap.room.room.clone();
+        let room = state.rooms.entry(name).or_insert_with(|| RoomState::at(Position::new(gap.to.epoch, 0)));
+        if room.epoch != gap.to.epoch || gap.reason == GapReason::EpochChanged {
+            state.out -= room.enter(gap.to);
         }
+        let offset = gap.to.offset;
         room.pending.retain(|o, p| *o > offset || p.stage != Stage::Lost);
         room.seen = room.seen.max(offset);
         room.dirty = true;
@@ -271,21 +293,14 @@ impl Consumer {
         let Some(room) = state.rooms.get_mut(room) else { return Ok(0) };
         let mut done = 0;
         for which in which {
-            let (Which::One(position) | Which::UpTo(position)) = which;
-            if position.epoch != room.epoch {
-                continue;
-            }
-            let offsets: Vec<u64> = match which {
-                Which::One(p) => vec![p.offset],
-                Which::UpTo(p) => room.pending.range(..=p.offset).map(|(offset, _)| *offset).collect(),
-            };
-            for offset in offsets {
+            for offset in room.meant_by(which) {
                 let Some(pending) = room.pending.remove(&offset) else { continue };
                 room.dirty = true;
                 done += 1;
                 state.out -= u32::from(matches!(pending.stage, Stage::Out(_)));
             }
         }
+        state.crowded &= done == 0;
         Ok(done)
     }
 
@@ -304,15 +319,17 @@ impl Consumer {
         let pending = state
             .rooms
             .get_mut(room)
-            .filter(|room| room.epoch == position.epoch)
             .and_then(|room| room.pending.get_mut(&position.offset))
-            .filter(|p| matches!(p.stage, Stage::Out(_)))
+            .filter(|p| p.epoch == position.epoch && matches!(p.stage, Stage::Out(_)))
             .ok_or_else(|| {
                 Error::new(Code::NotFound, format!("`{position}` of `{room}` is not out for delivery"))
                     .with_field("position")
                     .with_hint("it was acknowledged, rejected or timed out before")
             })?;
-        let reason = reason.map_or_else(|| "rejected".to_owned(), |r| format!("rejected: {r}"));
+        let reason = reason.map_or_else(
+            || "rejected".to_owned(),
+            |r| format!("rejected: {}", r.chars().take(REASON_MAX).collect::<String>()),
+        );
         pending.fail(now, delay, reason, self.settings.max_deliver);
         state.out -= 1;
         Ok(())
@@ -325,12 +342,13 @@ impl Consumer {
         Err(fenced(&self.name))
     }
 
-    /// Moves on what the clock decides; answers what is to be given up, and whether something waits for the holder.
+    /// Moves on what the clock decides; answers what is to be given up, and whether the holder may have more now.
     pub(super) fn tick(&self) -> (Vec<Dying>, bool) {
         let now = self.clock.monotonic();
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         let mut dying = Vec::new();
+        let mut freed = false;
         let late = format!("not acknowledged within {} s", self.settings.ack_wait.as_secs_f32());
         for (name, room) in &mut state.rooms {
             for (offset, pending) in &mut room.pending {
@@ -338,6 +356,7 @@ impl Consumer {
                     Stage::Out(until) if until <= now => {
                         pending.fail(now, None, late.clone(), self.settings.max_deliver);
                         state.out -= 1;
+                        freed = true;
                     }
                     Stage::Waiting(until) if until <= now => {
                         pending.stage = Stage::Due;
@@ -348,26 +367,30 @@ impl Consumer {
                 dying.extend(pending.last_words());
             }
         }
-        (dying, !state.due.is_empty())
+        (dying, freed || !state.due.is_empty())
     }
 
     /// A dead letter is on disk: the delivery is over.
     pub(super) fn bury(&self, room: &RoomName, position: Position) {
-        let mut state = lock(&self.state);
-        let Some(room) = state.rooms.get_mut(room).filter(|room| room.epoch == position.epoch) else {
-            return;
-        };
-        room.pending.remove(&position.offset);
-        room.dirty = true;
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
+        let Some(room) = state.rooms.get_mut(room) else { return };
+        let is_it = |p: &Pending| p.epoch == position.epoch && p.stage == Stage::Dying;
+        if room.pending.get(&position.offset).is_some_and(is_it) {
+            room.pending.remove(&position.offset);
+            room.dirty = true;
+            state.crowded = false;
+        }
     }
 
-    /// The rooms whose state changed since the last call, encoded.
-    pub(super) fn take_dirty(&self) -> Vec<(RoomName, Bytes)> {
+    /// The rooms whose state changed since the last call, encoded; with `synced` also those that were written, but
+    /// not synced.
+    pub(super) fn take_dirty(&self, synced: bool) -> Vec<(RoomName, Bytes)> {
         let mut state = lock(&self.state);
-        let dirty = state.rooms.iter_mut().filter(|(_, room)| room.dirty);
+        let dirty = state.rooms.iter_mut().filter(|(_, room)| room.dirty || (synced && room.unsynced));
         dirty
             .map(|(name, room)| {
-                room.dirty = false;
+                (room.dirty, room.unsynced) = (false, !synced);
                 (name.clone(), room.encode())
             })
             .collect()
@@ -436,11 +459,16 @@ impl State {
             room.dirty = true;
         }
         self.out = 0;
+        self.crowded = false;
         self.due.clear();
     }
 }
 
 impl Pending {
+    fn lost(epoch: Epoch) -> Self {
+        Pending { epoch, record: None, deliveries: 0, failures: 0, stage: Stage::Lost, reason: None }
+    }
+
     fn fail(&mut self, now: Duration, delay: Option<Duration>, reason: String, max: u32) {
         self.failures += 1;
         self.reason = Some(reason);
@@ -462,17 +490,60 @@ impl Pending {
 }
 
 impl RoomState {
+    /// As if everything up to `position` were done.
+    fn at(position: Position) -> Self {
+        let Position { epoch, offset } = position;
+        RoomState { epoch, seen: offset, pending: BTreeMap::new(), dirty: true, unsynced: false }
+    }
+
+    /// The room's history goes on after `place`; answers how many deliveries that were out are over by that. Where it
+    /// goes on above what was seen, what is pending stays so. Where it goes on below, what lay above is gone, and if
+    /// that is another history, so is all the rest.
+    fn enter(&mut self, place: Position) -> u32 {
+        let kept = match (place.offset >= self.seen, place.epoch == self.epoch) {
+            (true, _) => u64::MAX,
+            (false, true) => place.offset,
+            (false, false) => 0,
+        };
+        let out = |p: &Pending| u32::from(matches!(p.stage, Stage::Out(_)));
+        let gone = self.pending.iter().filter(|(o, _)| **o > kept).map(|(_, p)| out(p)).sum();
+        self.pending.retain(|o, _| *o <= kept);
+        if kept < u64::MAX {
+            self.seen = place.offset;
+        }
+        self.epoch = place.epoch;
+        self.dirty = true;
+        gone
+    }
+
+    /// The offsets of what is pending that an acknowledgement means.
+    fn meant_by(&self, which: &Which) -> Vec<u64> {
+        match which {
+            Which::One(p) => {
+                let found = self.pending.get(&p.offset).filter(|pending| pending.epoch == p.epoch);
+                found.map(|_| p.offset).into_iter().collect()
+            }
+            // What came in earlier histories lies below all of the present one.
+            Which::UpTo(p) => {
+                let meant = |pending: &Pending| pending.epoch == p.epoch || p.epoch == self.epoch;
+                let below = self.pending.range(..=p.offset);
+                below.filter(|(_, pending)| meant(pending)).map(|(offset, _)| *offset).collect()
+            }
+        }
+    }
+
     fn floor(&self) -> u64 {
         self.pending.first_key_value().map_or(self.seen, |(offset, _)| offset - 1)
     }
 
     fn encode(&self) -> Bytes {
-        let mut out = vec![1];
+        let mut out = vec![2];
         number(&mut out, self.epoch.0);
         number(&mut out, self.seen);
         number(&mut out, self.pending.len() as u64);
         for (offset, pending) in &self.pending {
             number(&mut out, *offset);
+            number(&mut out, pending.epoch.0);
             number(&mut out, u64::from(pending.deliveries));
             number(&mut out, u64::from(pending.failures));
             put(&mut out, pending.reason.as_deref().unwrap_or_default().as_bytes());
@@ -482,7 +553,7 @@ impl RoomState {
 
     fn decode(mut data: Bytes) -> Option<Self> {
         let input = &mut data;
-        if read_number(input).ok()? != 1 {
+        if read_number(input).ok()? != 2 {
             return None;
         }
         let epoch = Epoch(read_number(input).ok()?);
@@ -491,12 +562,13 @@ impl RoomState {
         let mut pending = BTreeMap::new();
         for _ in 0..count {
             let offset = read_number(input).ok()?;
+            let epoch = Epoch(read_number(input).ok()?);
             let deliveries = u32::try_from(read_number(input).ok()?).ok()?;
             let failures = u32::try_from(read_number(input).ok()?).ok()?;
             let reason = Some(text(input).ok()?.to_string()).filter(|r| !r.is_empty());
-            let stage = Stage::Lost;
-            pending.insert(offset, Pending { record: None, deliveries, failures, stage, reason });
+            pending.insert(offset, Pending { deliveries, failures, reason, ..Pending::lost(epoch) });
         }
-        Some(RoomState { epoch, seen, pending, dirty: false })
+        // The process before this one may have written it without syncing it.
+        Some(RoomState { epoch, seen, pending, dirty: false, unsynced: true })
     }
 }

@@ -156,13 +156,30 @@ impl Shared {
             expires_at: None,
         };
         let mut writes = vec![put(CONSUMERS, name, encode_consumer(&consumer), Expect::Absent)];
-        for (room, data) in consumer.take_dirty() {
+        // What a subscription of that name left behind that was deleted while its last moments were being written.
+        for id in self.left_behind(tenant, name).await? {
+            writes.push(Write::Delete { key: key(ACKS, tenant, &id), expect: Expect::Any });
+        }
+        for (room, data) in consumer.take_dirty(true) {
             writes.push(put(ACKS, &format!("{name}{BETWEEN}{room}"), data, Expect::Any));
         }
         match self.records.commit(writes, Durability::Synced, now).await {
             Ok(_) => Ok(Some(self.consumers.settle(consumer))),
             Err(e) if e.kind == StoreErrorKind::Conflict => Ok(None),
             Err(e) => Err(e.into()),
+        }
+    }
+
+    async fn left_behind(&self, tenant: &Tenant, name: &str) -> Result<Vec<String>> {
+        let (prefix, now) = (format!("{name}{BETWEEN}"), self.env.clock.now());
+        let (mut ids, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = self.records.scan(scan(ACKS, tenant, prefix.clone(), cursor, now)).await?;
+            ids.extend(page.items.into_iter().map(|found| found.id));
+            cursor = page.cursor;
+            if cursor.is_none() {
+                return Ok(ids);
+            }
         }
     }
 
@@ -197,20 +214,24 @@ impl Shared {
         Ok(())
     }
 
-    /// Writes what changed in all durable subscriptions.
+    /// Writes what changed in all durable subscriptions. One that cannot be written does not hold up the others.
     pub(super) async fn persist_consumers(&self, durability: Durability) -> Result<()> {
+        let mut all = Ok(());
         for consumer in self.consumers.all() {
-            self.persist_consumer(&consumer, durability).await?;
+            all = all.and(self.persist_consumer(&consumer, durability).await);
         }
-        Ok(())
+        all
     }
 
+    /// Writes what changed in one; with `Synced` everything of it is on disk afterwards, whoever wrote it.
     pub(super) async fn persist_consumer(&self, consumer: &Consumer, durability: Durability) -> Result<()> {
-        let dirty = consumer.take_dirty();
+        let _one = consumer.writing.lock().await;
+        let dirty = consumer.take_dirty(durability == Durability::Synced);
         if dirty.is_empty() {
             return Ok(());
         }
-        let rooms: Vec<RoomName> = dirty.iter().map(|(room, _)| room.clone()).collect();
+        let rooms = dirty.iter().map(|(room, _)| room.clone()).collect();
+        let mut taken = Taken { consumer, rooms };
         let writes = dirty
             .into_iter()
             .map(|(room, data)| Write::Put {
@@ -221,11 +242,9 @@ impl Shared {
                 expires_at: None,
             })
             .collect();
-        let stored = self.records.commit(writes, durability, self.env.clock.now()).await;
-        if stored.is_err() {
-            consumer.mark_dirty(&rooms);
-        }
-        stored.map(|_| ()).map_err(Error::from)
+        self.records.commit(writes, durability, self.env.clock.now()).await?;
+        taken.rooms.clear();
+        Ok(())
     }
 
     fn decode_consumer(&self, tenant: &Tenant, name: &str, data: Bytes) -> Result<Consumer> {
@@ -233,6 +252,18 @@ impl Shared {
         let (patterns, settings, created_at) = decode_consumer(data).ok_or_else(damaged)?;
         let who = (tenant.clone(), name.into());
         Ok(Consumer::new(who, patterns, settings, created_at, self.env.clock.clone()))
+    }
+}
+
+/// Rooms on their way to the records: to be written again if that fails or nobody waits for it any more.
+struct Taken<'a> {
+    consumer: &'a Consumer,
+    rooms: Vec<RoomName>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.consumer.mark_dirty(&self.rooms);
     }
 }
 

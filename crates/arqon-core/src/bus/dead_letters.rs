@@ -49,24 +49,6 @@ impl Shared {
         self.counters.dead_lettered.fetch_add(count, Relaxed);
         Ok(())
     }
-
-    /// Messages that expired before they could be delivered: named as dead letters where delivery was promised.
-    pub(super) fn expired(self: &Arc<Self>, consumer: Option<&Arc<Consumer>>, records: Vec<Arc<Record>>) {
-        self.counters.expired.fetch_add(records.len() as u64, Relaxed);
-        let Some(consumer) = consumer.cloned() else { return };
-        let reason = "expired before it was delivered";
-        let dying: Vec<Dying> = records
-            .into_iter()
-            .map(|record| Dying { record, deliveries: 0, reason: reason.to_owned() })
-            .collect();
-        let shared = self.clone();
-        let task = async move {
-            if let Err(error) = shared.bury(&consumer, dying).await {
-                tracing::warn!(%error, subscription = %consumer.name, "expired messages could not be dead-lettered");
-            }
-        };
-        self.env.spawner.spawn("bury-expired", Box::pin(task));
-    }
 }
 
 impl Bus {

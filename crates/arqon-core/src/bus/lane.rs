@@ -31,6 +31,8 @@ struct Kept {
 pub(super) struct LaneRead {
     /// Some matching records up to here are gone.
     pub(super) gone: Option<Position>,
+    /// Up to where matching records are gone, said or not.
+    pub(super) lost: u64,
     pub(super) records: Vec<Arc<Record>>,
     /// Whether there is more after these.
     pub(super) more: bool,
@@ -61,11 +63,17 @@ impl Lane {
         record
     }
 
-    /// Matching records after `after` (`None`: from the first one kept), at most `max`.
-    pub(super) fn read(&self, after: Option<u64>, filter: &ChannelFilter, max: usize) -> LaneRead {
+    /// Matching records after `after` (`None`: from the first one kept), at most `max`. The reader knows that records
+    /// up to `lost` are gone.
+    pub(super) fn read(
+        &self,
+        (after, lost): (Option<u64>, u64),
+        filter: &ChannelFilter,
+        max: usize,
+    ) -> LaneRead {
         let matching = || self.channels.iter().filter(|(name, _)| filter.wants(name)).map(|(_, kept)| kept);
         let gone = matching().map(|kept| kept.gone).max().unwrap_or(0);
-        let missed = after.is_some_and(|after| gone > after);
+        let missed = after.is_some_and(|after| gone > after.max(lost));
         let start = if missed { gone } else { after.unwrap_or(0) };
         let mut records: Vec<Arc<Record>> = matching()
             .flat_map(|kept| {
@@ -76,7 +84,12 @@ impl Lane {
         records.sort_by_key(|r| r.position.offset);
         let more = records.len() > max;
         records.truncate(max);
-        LaneRead { gone: missed.then(|| Position::new(self.epoch, gone)), records, more }
+        LaneRead {
+            gone: missed.then(|| Position::new(self.epoch, gone)),
+            lost: gone.max(lost),
+            records,
+            more,
+        }
     }
 
     /// The last `limit` matching records, oldest first.

@@ -70,16 +70,8 @@ impl Room {
         record
     }
 
-    pub(super) fn attach(&self, filter: &ChannelFilter, route: Route) {
-        let mut state = self.state();
-        match filter {
-            ChannelFilter::Exact(channel) => state.exact.entry(channel.clone()).or_default().push(route),
-            other => state.wide.push((other.clone(), route)),
-        }
-    }
-
-    /// Forgets a subscription; answers whether the room is of no more use to anybody.
-    pub(super) fn detach(&self, subscription: &Arc<Subscription>) -> bool {
+    /// Forgets a subscription.
+    pub(super) fn detach(&self, subscription: &Arc<Subscription>) {
         let mut state = self.state();
         let stays = |route: &Route| !Arc::ptr_eq(&route.subscription, subscription);
         state.wide.retain(|(_, route)| stays(route));
@@ -87,7 +79,11 @@ impl Room {
             routes.retain(&stays);
             !routes.is_empty()
         });
-        state.is_idle()
+    }
+
+    /// Whether nobody listens and nothing is kept.
+    pub(super) fn is_idle(&self) -> bool {
+        self.state().is_idle()
     }
 
     pub(super) fn subscribers(&self) -> usize {
@@ -104,6 +100,13 @@ impl Room {
 }
 
 impl RoomState {
+    pub(super) fn attach(&mut self, filter: ChannelFilter, route: Route) {
+        match filter {
+            ChannelFilter::Exact(channel) => self.exact.entry(channel).or_default().push(route),
+            other => self.wide.push((other, route)),
+        }
+    }
+
     fn offer(&self, record: &Arc<Record>, woken: &mut Vec<Arc<Subscription>>) {
         let channel = &record.message.address.channel;
         let exact = self.exact.get(channel).into_iter().flatten();

@@ -29,14 +29,23 @@ impl Rooms {
         lock(&self.roaming).push(subscription.clone());
     }
 
-    /// Detaches a subscription from every room; private reply rooms that nobody uses any more go.
+    /// Detaches a subscription from every room.
     pub(super) fn forget(&self, subscription: &Arc<Subscription>) {
         lock(&self.roaming).retain(|s| !Arc::ptr_eq(s, subscription));
         for room in subscription.rooms() {
-            if room.detach(subscription) && room.key.room.is_reply() {
-                self.known.write().unwrap_or_else(PoisonError::into_inner).remove(&*room.key);
-            }
+            room.detach(subscription);
         }
+    }
+
+    /// Private reply rooms that nobody uses any more go: those that are held by nothing but this table, so that nobody
+    /// is just about to join one.
+    pub(super) fn sweep(&self) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|key, room| !key.room.is_reply() || Arc::strong_count(room) > 1 || !room.is_idle());
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 }
 

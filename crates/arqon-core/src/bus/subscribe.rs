@@ -3,7 +3,7 @@
 //! Invariant: every record after the positions in the answer will be delivered or named in a gap.
 
 use super::connection::Connection;
-use super::consumer::{Consumer, fenced};
+use super::consumer::{CREDIT_MAX, Consumer, fenced};
 use super::room::Room;
 use super::subscription::{Spec, Subscription};
 use super::{ConsumerSettings, Shared};
@@ -126,9 +126,13 @@ impl Shared {
             let _ = connection.unsubscribe(&id);
         }
         let positions = joined?;
-        if connection.is_closed() {
-            // Closed while rooms were being joined: those joined after the closing must let go as well.
+        if subscription.is_ended() {
+            // Ended while rooms were being joined (the connection closed, the name was taken over): what was taken
+            // after that must be let go of as well.
             self.rooms.forget(&subscription);
+            if let Some((consumer, holder)) = &consumer {
+                consumer.release(*holder);
+            }
         }
         subscription.announce();
         Ok(Subscribed { id, durable: durable.map(Arc::from), positions })
@@ -148,10 +152,13 @@ impl Shared {
             }
         }
         if roams {
-            self.rooms.add_roaming(subscription);
+            // The rooms that have a log are taken into use first, so that only rooms younger than this subscription
+            // meet it as a roaming one, which hears a room from its first record.
             let logged = self.log.rooms(&subscription.tenant).await?;
-            let wanted = logged.iter().filter(|key| subscription.wants_room(key));
-            rooms.extend(wanted.map(|key| self.room(&key.tenant, &key.room)));
+            for key in logged.iter().filter(|key| subscription.wants_room(key)) {
+                self.room(&key.tenant, &key.room);
+            }
+            self.rooms.add_roaming(subscription);
             let used = self.rooms.of_tenant(&subscription.tenant);
             rooms.extend(used.into_iter().filter(|room| subscription.wants_room(&room.key)));
         }
@@ -238,6 +245,10 @@ fn check(request: &Subscribe) -> Result<()> {
     if request.options.credit == Some(0) && request.durable.is_some() {
         return Err(Error::invalid("args.credit", "expected 1 or more for a durable subscription"));
     }
+    if request.options.credit.is_some_and(|credit| credit > CREDIT_MAX) && plan(request)?.1.is_some() {
+        let text = format!("expected at most {CREDIT_MAX} for a durable subscription");
+        return Err(Error::invalid("args.credit", text));
+    }
     if request.options.max_deliver == Some(0) {
         return Err(Error::invalid("args.max_deliver", "expected 1 or more"));
     }
@@ -249,7 +260,9 @@ fn check(request: &Subscribe) -> Result<()> {
             let text = "one position needs a pattern with one room; expected an object of room → position";
             return Err(Error::invalid("args.from", text));
         }
-        if let Some(room) = rooms.keys().find(|room| !request.pattern.matches_room(room)) {
+        let (patterns, _) = plan(request)?;
+        let is_wanted = |room: &RoomName| patterns.iter().any(|p| p.matches_room(room));
+        if let Some(room) = rooms.keys().find(|room| !is_wanted(room)) {
             let text = format!("`{}` cannot match room `{room}`", request.pattern);
             return Err(Error::invalid(format!("args.from.{room}"), text));
         }

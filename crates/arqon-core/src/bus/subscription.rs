@@ -43,6 +43,9 @@ struct Attachment {
     room: Arc<Room>,
     filter: ChannelFilter,
     lanes: [LaneState; 2],
+    /// Up to where it is known that the memory lane has lost records: from there on nothing was promised, or a gap has
+    /// said so.
+    lost: u64,
 }
 
 pub(super) struct Subscription {
@@ -79,7 +82,8 @@ struct Inner {
 #[derive(Default)]
 pub(super) struct Turn {
     pub(super) deliveries: Vec<Delivery>,
-    pub(super) expired: Vec<Arc<Record>>,
+    /// Records left out because they had expired.
+    pub(super) expired: u64,
     pub(super) end: Option<Error>,
     /// A log read to be made before there is more.
     pub(super) read: Option<(usize, Read)>,
@@ -141,19 +145,21 @@ impl Subscription {
     pub(super) fn attach_at(self: &Arc<Self>, room: &Arc<Room>, durable: ReadFrom) -> Option<Position> {
         let pattern = self.patterns.iter().find(|p| p.matches_room(&room.key.room))?;
         let filter = ChannelFilter::of(pattern);
-        let (memory, known) = self.begin_memory(room);
+        // The room's lock is held throughout, so that what it gets in the meantime is not missed.
+        let mut state = room.state();
+        let (memory, known) = self.begin_memory(&room.key.room, state.lane.as_ref());
         let attachment = {
             let mut inner = lock(&self.inner);
             let index = inner.attachments.len();
             let lanes = [LaneState::Behind(durable), memory];
-            inner.attachments.push(Attachment { room: room.clone(), filter: filter.clone(), lanes });
+            inner.attachments.push(Attachment { room: room.clone(), filter: filter.clone(), lanes, lost: 0 });
             inner.behind.push_back((index, LaneKind::Durable));
             if matches!(memory, LaneState::Behind(_)) {
                 inner.behind.push_back((index, LaneKind::Memory));
             }
             index
         };
-        room.attach(&filter, Route { subscription: self.clone(), attachment });
+        state.attach(filter, Route { subscription: self.clone(), attachment });
         known
     }
 
@@ -170,16 +176,16 @@ impl Subscription {
         }
     }
 
-    fn begin_memory(&self, room: &Room) -> (LaneState, Option<Position>) {
+    fn begin_memory(&self, room: &RoomName, lane: Option<&Lane>) -> (LaneState, Option<Position>) {
         match &self.from {
             From::Earliest => (LaneState::Behind(ReadFrom::Earliest), None),
             From::Latest => {
-                let end = room.state().lane.as_ref().map(Lane::end);
+                let end = lane.map(Lane::end);
                 (LaneState::Live { after: end.map_or(0, |p| p.offset) }, end)
             }
             // Whoever comes back to a room without a place in its memory lane knew it before there was one.
             From::Positions { .. } => {
-                let place = self.from.position(&room.key.room, true);
+                let place = self.from.position(room, true);
                 (LaneState::Behind(place.map_or(ReadFrom::Earliest, ReadFrom::After)), place)
             }
         }
@@ -246,7 +252,7 @@ impl Subscription {
         self.ended.store(true, Relaxed);
     }
 
-    fn is_ended(&self) -> bool {
+    pub(super) fn is_ended(&self) -> bool {
         self.ended.load(Relaxed)
     }
 
@@ -302,13 +308,13 @@ impl Subscription {
                 Take::Deliver(attempt) => attempt,
                 Take::Skip => return true,
                 Take::Expired => {
-                    turn.expired.push(record.clone());
+                    turn.expired += 1;
                     return true;
                 }
                 Take::Full => return false,
             },
             _ if record.message.is_expired(now) => {
-                turn.expired.push(record.clone());
+                turn.expired += 1;
                 return true;
             }
             _ => 0,
@@ -341,7 +347,7 @@ impl Subscription {
             turn.more = true;
             return;
         };
-        let (room, filter) = (attachment.room.clone(), attachment.filter.clone());
+        let (room, filter, lost) = (attachment.room.clone(), attachment.filter.clone(), attachment.lost);
         let left = max - turn.deliveries.len();
         if lane == LaneKind::Durable {
             let key = room.key.clone();
@@ -351,13 +357,13 @@ impl Subscription {
             return;
         }
         drop(inner);
-        self.catch_up_memory((index, &room), (from, &filter), max, now, turn);
+        self.catch_up_memory((index, &room), (from, lost, &filter), max, now, turn);
     }
 
     fn catch_up_memory(
         &self,
         (index, room): (usize, &Arc<Room>),
-        (from, filter): (ReadFrom, &ChannelFilter),
+        (from, lost, filter): (ReadFrom, u64, &ChannelFilter),
         max: usize,
         now: crate::Timestamp,
         turn: &mut Turn,
@@ -381,7 +387,9 @@ impl Subscription {
             }
             _ => None,
         };
-        let read = lane.read(after, filter, max.saturating_sub(turn.deliveries.len()).max(1));
+        let left = max.saturating_sub(turn.deliveries.len()).max(1);
+        let read = lane.read((after, lost), filter, left);
+        lock(&self.inner).attachments[index].lost = read.lost;
         if let Some(to) = read.gone {
             let from = after.map(|offset| Position::new(lane.epoch, offset));
             turn.deliveries.push(gap(room, from, to, GapReason::Overrun));

@@ -35,6 +35,7 @@ pub(super) fn start(bus: &Bus) {
             }
             if beat.is_multiple_of(TRIM_EVERY) {
                 shared.trim_inboxes().await;
+                shared.rooms.sweep();
             }
             if beat.is_multiple_of(RETAIN_EVERY) {
                 shared.retain().await;
@@ -47,13 +48,16 @@ pub(super) fn start(bus: &Bus) {
 impl Shared {
     async fn redeliver(&self) {
         for consumer in self.consumers.all() {
-            let (dying, due) = consumer.tick();
-            if !dying.is_empty()
-                && let Err(error) = self.bury(&consumer, dying).await
-            {
-                tracing::warn!(%error, subscription = %consumer.name, "dead letters could not be written");
+            let (dying, mut wake) = consumer.tick();
+            if !dying.is_empty() {
+                match self.bury(&consumer, dying).await {
+                    Ok(()) => wake = true,
+                    Err(error) => {
+                        tracing::warn!(%error, subscription = %consumer.name, "dead letters could not be written");
+                    }
+                }
             }
-            if due && let Some(holder) = consumer.holder() {
+            if wake && let Some(holder) = consumer.holder() {
                 holder.announce();
             }
         }

@@ -244,7 +244,7 @@ async fn an_expired_message_is_named_as_a_dead_letter() {
     world.pass(Duration::from_secs(2)).await;
     let listener = Listener::new(world.connect("w"), durably("work:*", "w")).await;
     assert_eq!(listener.texts(1).await, ["fresh"]);
-    settle().await;
+    world.pass(Duration::from_millis(200)).await;
     let admin = caller("boss", "default", Role::Admin);
     let answer = world.call(&admin, "list_dead_letters", &[]).await.unwrap();
     let Some(Value::List(letters)) = answer.get("dead_letters") else { panic!("{answer:?}") };

@@ -5,6 +5,8 @@
 
 mod delivery;
 mod durable;
+mod faults;
+mod faulty;
 mod messages;
 mod rights;
 mod together;

@@ -111,10 +111,17 @@ async fn start(
     records: &Arc<MemoryRecords>,
     (limits, policies): (Limits, Vec<Policy>),
 ) -> Bus {
-    let env = Env { clock: clock.clone(), random: Arc::new(SeededRandom::new(11)), spawner: Arc::new(Tasks) };
+    start_over(clock.clone(), (log.clone(), records.clone()), (limits, policies)).await
+}
+
+/// A bus over any stores.
+pub async fn start_over(
+    clock: Arc<ManualClock>,
+    (log, records): (Arc<dyn Log>, Arc<dyn Records>),
+    (limits, policies): (Limits, Vec<Policy>),
+) -> Bus {
+    let env = Env { clock, random: Arc::new(SeededRandom::new(11)), spawner: Arc::new(Tasks) };
     let settings = Settings { version: "test", limits, policies };
-    let log: Arc<dyn Log> = log.clone();
-    let records: Arc<dyn Records> = records.clone();
     Bus::start(Parts { env, log, records, tokens: Arc::new(NoTokens), settings }).await.unwrap()
 }
 
