@@ -107,8 +107,7 @@ impl EmbeddedRecords {
         let (sender, receiver) = channel();
         let queued = Arc::new(AtomicU64::new(0));
         let store = Arc::new(opened.store);
-        let committer =
-            Committer::new(store.clone(), opened.mirror, opened.marks, receiver, queued.clone());
+        let committer = Committer::new(store.clone(), opened.mirror, opened.marks, receiver, queued.clone());
         let thread = std::thread::Builder::new()
             .name("records".into())
             .spawn(move || committer.run())

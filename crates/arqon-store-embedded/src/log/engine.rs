@@ -116,6 +116,8 @@ pub struct Engine {
     confirmed: ConfirmedFile,
     pub(crate) trims: TrimJournal,
     ghosts: Vec<house::Ghost>,
+    /// How many records may lie in what cannot be read: a room that nobody remembers may have had its past there.
+    nameless: u64,
     /// Segments that were rewritten, or could not be, in the form that they had.
     hopeless: BTreeSet<(u64, u32)>,
     /// Whether the reserve is there.

@@ -72,6 +72,22 @@ fn held(region: &(u64, u64)) -> u64 {
     (region.1 - region.0) / RECORD_LEAST
 }
 
+/// How many records may have been lost in all that cannot be read: rooms of which nothing else is left had theirs there.
+pub(crate) fn nameless(survey: &Survey) -> u64 {
+    survey.segments.iter().flat_map(|found| &found.regions).map(held).sum()
+}
+
+/// The lineage of a room that was never heard of, in a log of which `nameless` records cannot be read, and the last
+/// offset that it may have lost there; 0 where nothing can have been lost.
+pub(crate) fn unheard_of(nameless: u64, mut random: impl FnMut() -> u64) -> (Lineage, u64) {
+    let lineage = Lineage::new(Epoch::durable(random()));
+    if nameless == 0 {
+        return (lineage, 0);
+    }
+    let lost = (nameless / EPOCH_STEP + 1) * EPOCH_STEP;
+    (lineage.extended(Epoch::durable(random()), lost + 1), lost)
+}
+
 /// Puts the rooms together.
 pub(crate) fn merge(survey: &Survey) -> BTreeMap<RoomKey, Merged> {
     let mut rooms: BTreeMap<RoomKey, Merged> = BTreeMap::new();

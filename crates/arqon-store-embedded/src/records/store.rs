@@ -99,8 +99,7 @@ impl Store {
             .map_err(|e| failure::io("the disk of the records does not answer", e.into()))?;
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
         if free < *reserve {
-            let text =
-                format!("the disk is full: {free} bytes are free, {reserve} are kept in reserve");
+            let text = format!("the disk is full: {free} bytes are free, {reserve} are kept in reserve");
             return Err(StoreError::new(StoreErrorKind::Unavailable, text));
         }
         Ok(())

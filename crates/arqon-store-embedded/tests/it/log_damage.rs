@@ -300,3 +300,26 @@ fn a_lost_tail_begins_a_new_epoch_and_old_readers_are_told() {
     assert_eq!(rig.fill(&room, "main", 1)[0].epoch, next[0].epoch);
     rig.verify();
 }
+
+#[test]
+fn a_room_that_nobody_remembers_is_not_taken_for_an_empty_one() {
+    let mut rig = Rig::new(small());
+    let room = key("a");
+    rig.fill(&room, "main", 20);
+    rig.drop_log();
+    cut(&segments(rig.dir.path()).pop().unwrap(), 0);
+    rig.open();
+    assert!(!rig.report.faults.is_empty());
+    for round in 0..3 {
+        // Also after the log was opened again, and again.
+        rig.fill(&room, "main", 2);
+        let items = rig.walk(&room, ReadFrom::Earliest);
+        let arqon_core::port::LogItem::Gap(gap) = &items[0] else { panic!("round {round}: {items:?}") };
+        assert_eq!((gap.from, gap.reason), (None, GapReason::Damaged));
+        assert!(gap.to.offset >= 20);
+        assert_eq!(items.len(), 1 + 2 * (round + 1));
+        rig.reopen();
+    }
+    rig.drop_log();
+    assert!(!check(rig.dir.path()).unwrap().is_whole(), "the evidence is still there");
+}

@@ -206,3 +206,16 @@ fn readers_follow_while_segments_roll_and_vanish() {
         assert_eq!(rig.records(&other).len() as u64, RECORDS / 10);
     }
 }
+
+#[test]
+fn nothing_is_confirmed_into_files_that_were_deleted() {
+    let mut rig = Rig::new(small());
+    let room = key("a");
+    rig.fill(&room, "main", 3);
+    std::fs::remove_dir_all(rig.dir.path().join("log")).unwrap();
+    for _ in 0..3 {
+        let entry = rig.entry(&room, "main", 10);
+        assert!(rig.try_append(vec![entry]).is_err());
+    }
+    assert!(rig.log().health().is_err());
+}

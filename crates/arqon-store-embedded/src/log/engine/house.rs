@@ -11,8 +11,8 @@ use crate::log::room::{Room, Run, Segment};
 use crate::log::shared::unavailable;
 use crate::log::sidecar::DedupSource;
 use crate::log::trims::{Grave, Trim};
-use arqon_core::RoomKey;
 use arqon_core::port::StoreError;
+use arqon_core::{RoomKey, Timestamp};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -22,6 +22,9 @@ use std::time::Duration;
 const RESERVE_BYTES: u64 = 256 << 10;
 /// How often the rest is done.
 const REST: Duration = Duration::from_secs(10);
+/// How long a damaged segment is kept when nothing in it is of use any more: the time that rooms keep their messages
+/// when no rule says otherwise.
+const EVIDENCE_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Rooms looked at under one lock.
 const ROOMS: usize = 1024;
 
@@ -40,8 +43,11 @@ impl Engine {
             return Progress::Done;
         }
         let active = self.active.as_ref().map_or(0, |a| a.segment.id);
-        let dead =
-            self.segments.values().find(|s| s.id != active && s.live_records.load(Relaxed) == 0).cloned();
+        let now = self.clock.now();
+        let is_dead = |s: &&Arc<Segment>| {
+            s.id != active && s.live_records.load(Relaxed) == 0 && !self.is_evidence(s, now)
+        };
+        let dead = self.segments.values().find(is_dead).cloned();
         let Some(dead) = dead else {
             self.trimmed = false;
             return Progress::Done;
@@ -52,6 +58,18 @@ impl Engine {
             return Progress::Done;
         }
         Progress::More
+    }
+
+    /// Whether a segment is kept although nothing in it can be served: it is damaged, and people, offline checks and
+    /// readers of rooms that nobody remembers must be able to learn of that.
+    fn is_evidence(&self, segment: &Segment, now: Timestamp) -> bool {
+        if !segment.damaged.load(Relaxed) {
+            return false;
+        }
+        // A header that cannot be read has no time; the segment behind it was made later than it.
+        let times = self.segments.range(segment.id..).map(|(_, s)| s.created_at);
+        let made = times.into_iter().find(|at| *at > Timestamp(0)).unwrap_or(now);
+        now.since(made) < EVIDENCE_AGE
     }
 
     /// Whether `house` has something to look at.

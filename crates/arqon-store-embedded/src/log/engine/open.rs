@@ -9,7 +9,7 @@ use crate::disk::{Disk, Locking};
 use crate::log::LogConfig;
 use crate::log::confirmed::ConfirmedFile;
 use crate::log::format::{EntryKind, EntryWords, PAGE, Tail, put_entry, put_room, segment_path};
-use crate::log::merge::merge;
+use crate::log::merge::{merge, nameless};
 use crate::log::room::{ActivePart, Segment};
 use crate::log::rooms::Assembly;
 use crate::log::scan::ScanPart;
@@ -92,6 +92,7 @@ impl Engine {
             block: super::Block::default(),
             echo: Vec::new(),
             ghosts: ghosts(&survey),
+            nameless: nameless(&survey),
             hopeless: BTreeSet::new(),
             reserved: false,
             trimmed: true,

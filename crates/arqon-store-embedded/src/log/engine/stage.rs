@@ -5,10 +5,9 @@
 use super::{Engine, Staged, Writer};
 use crate::log::dedup::{KEY_AGE, PartDedup, RoomDedup, Verdict};
 use crate::log::format::{BLOCK, ENTRY, EntryKind, EntryWords, PAGE, put_entry, put_room};
-use crate::log::lineage::Lineage;
+use crate::log::merge::unheard_of;
 use crate::log::room::{Room, RoomView};
 use arqon_core::port::{Append, Appended, StoreError, StoreErrorKind};
-use arqon_core::record::Epoch;
 use arqon_core::{Message, RoomKey, codec};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -72,9 +71,11 @@ impl Engine {
         if let Some(w) = self.by_key.get(key) {
             return *w;
         }
-        let lineage = Lineage::new(Epoch::durable(self.random.next_u64()));
-        let room = Arc::new(Room::new(key.clone(), RoomView::new(lineage)));
-        self.add_writer(room)
+        let (lineage, lost) = unheard_of(self.nameless, || self.random.next_u64());
+        let mut view = RoomView::new(lineage);
+        view.end = lost;
+        view.add_damage(1, lost);
+        self.add_writer(Arc::new(Room::new(key.clone(), view)))
     }
 
     /// Makes a writer of a room that goes on where its view ends.

@@ -13,13 +13,11 @@ use std::path::PathBuf;
 
 const COMMITS: usize = 1_200;
 const ROUNDS: u64 = 5;
-/// The header of a segment, and generously more than the room's introduction.
-const FIRST_BLOCK: usize = 8_192;
 
 /// What happens to the file, and where if not at random.
 #[derive(Debug, Clone, Copy)]
 enum Harm {
-    Cut,
+    Cut(Option<usize>),
     Flip(Option<usize>),
 }
 
@@ -27,7 +25,7 @@ enum Harm {
 fn after_the_last_segment_was_cut_short_everything_is_served_or_named() {
     let first = seed(100);
     for round in 0..ROUNDS {
-        suffer(Harm::Cut, first + round);
+        suffer(Harm::Cut(None), first + round);
     }
 }
 
@@ -36,6 +34,14 @@ fn after_a_byte_was_flipped_everything_is_served_or_named() {
     let first = seed(200);
     for round in 0..ROUNDS {
         suffer(Harm::Flip(None), first + round);
+    }
+}
+
+/// Nothing is left that could tell which rooms there were; yet none of them may look as if it had been empty.
+#[test]
+fn rooms_of_which_nothing_is_left_are_named_too() {
+    for at in [0, 9, 2_180, 4_096, 4_100] {
+        suffer(Harm::Cut(Some(at)), seed(400));
     }
 }
 
@@ -126,14 +132,12 @@ fn read_up_to(site: &Site, name: &str, args: &[&str], position: &str) -> String 
 fn damage(site: &Site, harm: Harm, dice: &mut Dice) -> String {
     let (path, used) = last_segment(site);
     let at = match harm {
-        Harm::Flip(Some(at)) => at,
-        // Behind the first block: a file of which nothing is left at all cannot tell which rooms it held.
-        Harm::Cut => FIRST_BLOCK + dice.below(used - FIRST_BLOCK),
-        Harm::Flip(None) => dice.below(used),
+        Harm::Cut(Some(at)) | Harm::Flip(Some(at)) => at,
+        Harm::Cut(None) | Harm::Flip(None) => dice.below(used),
     };
     let file = File::options().read(true).write(true).open(&path).unwrap();
     match harm {
-        Harm::Cut => file.set_len(at as u64).unwrap(),
+        Harm::Cut(_) => file.set_len(at as u64).unwrap(),
         Harm::Flip(_) => {
             let mut byte = [0];
             file.read_exact_at(&mut byte, at as u64).unwrap();
