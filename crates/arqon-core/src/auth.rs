@@ -2,7 +2,7 @@
 //!
 //! Invariant: every operation passes through `Ctx::require` or one of the address checks here before it touches state.
 
-use crate::{Address, Code, Ctx, Error, Pattern, Result, Role, Target};
+use crate::{Address, Code, Ctx, Error, Pattern, Result, Role, RoomName, Target};
 
 /// What an operation needs. The wire name is [`Permission::as_str`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -98,19 +98,58 @@ impl Ctx {
     /// Refuses to subscribe to (or read) what the caller may not.
     pub fn require_subscribe(&self, pattern: &Pattern) -> Result<()> {
         self.require(Permission::ChannelAccess)?;
-        if let Some(owner) = pattern.as_str().strip_prefix('@') {
-            let own =
-                owner.starts_with("reply.") || *owner == *self.sender || *owner == *self.principal.subject;
-            if own || self.principal.role >= Role::Admin {
-                return Ok(());
-            }
+        if pattern.as_str().starts_with('@') && !self.may_cover(pattern) {
             return Err(refused(format!("`{pattern}` is another agent's inbox; you are `{}`", self.sender)));
         }
-        let ok = match &self.principal.subscribe {
+        if self.may_cover(pattern) {
+            Ok(())
+        } else {
+            Err(no_address("read", pattern.as_str(), &self.principal.subscribe))
+        }
+    }
+
+    /// Refuses to look at an address that the caller may not read.
+    pub(crate) fn require_read(&self, address: &Address) -> Result<()> {
+        if self.may_read(address) {
+            return Ok(());
+        }
+        Err(no_address("read", &address.to_string(), &self.principal.subscribe))
+    }
+
+    /// Whether the caller's patterns reach an address; its role is another matter.
+    pub(crate) fn may_read(&self, address: &Address) -> bool {
+        match &self.principal.subscribe {
+            _ if address.room.is_inbox() => self.may_open(address.room.as_str()),
+            Some(patterns) => patterns.iter().any(|p| p.matches(&address.room, &address.channel)),
+            None => true,
+        }
+    }
+
+    /// Whether the caller's patterns reach something in a room.
+    pub(crate) fn may_see(&self, room: &RoomName) -> bool {
+        match &self.principal.subscribe {
+            _ if room.is_inbox() => self.may_open(room.as_str()),
+            Some(patterns) => patterns.iter().any(|p| p.matches_room(room)),
+            None => true,
+        }
+    }
+
+    /// Whether the caller's patterns reach all that a pattern matches.
+    pub(crate) fn may_cover(&self, pattern: &Pattern) -> bool {
+        match &self.principal.subscribe {
+            _ if pattern.as_str().starts_with('@') => self.may_open(pattern.as_str()),
             Some(patterns) => patterns.iter().any(|p| p.covers(pattern)),
             None => true,
-        };
-        if ok { Ok(()) } else { Err(no_address("read", pattern.as_str(), &self.principal.subscribe)) }
+        }
+    }
+
+    /// Whether an inbox is the caller's own; an admin's are all.
+    fn may_open(&self, inbox: &str) -> bool {
+        let owner = inbox.strip_prefix('@').unwrap_or(inbox);
+        owner.starts_with("reply.")
+            || *owner == *self.sender
+            || *owner == *self.principal.subject
+            || self.principal.role >= Role::Admin
     }
 
     fn may_publish_anywhere(&self) -> bool {

@@ -94,13 +94,16 @@ fn one_room(subscription: &Subscription, named: Option<RoomName>) -> Result<Room
 }
 
 impl Bus {
-    /// The durable subscriptions of the caller's tenant.
+    /// The durable subscriptions of the caller's tenant to what it may read.
     pub(crate) async fn subscriptions(&self, ctx: &Ctx) -> Result<Vec<SubscriptionInfo>> {
         let shared = &self.shared;
         let mut list = Vec::new();
         for name in shared.list_consumers(ctx.tenant(), shared.settings.limits.consumers).await? {
             let Some(consumer) = shared.find_consumer(ctx.tenant(), &name).await? else { continue };
             let Some(pattern) = consumer.patterns.first().cloned() else { continue };
+            if !ctx.may_cover(&pattern) {
+                continue;
+            }
             let rooms = consumer.progress().into_iter().map(|p| (p.room, p.seen, p.pending)).collect();
             let (held, created_at) = (consumer.is_held(), consumer.created_at);
             list.push(SubscriptionInfo { name: consumer.name.clone(), pattern, created_at, held, rooms });
@@ -108,10 +111,15 @@ impl Bus {
         Ok(list)
     }
 
-    /// Forgets a durable subscription; an inbox only its agent or an admin.
+    /// Forgets a durable subscription to what the caller may read; an inbox only its agent or an admin.
     pub(crate) async fn delete_subscription(&self, ctx: &Ctx, name: &str) -> Result<()> {
         if name.is_empty() {
             return Err(Error::new(Code::Invalid, "expected a name").with_field("args.name"));
+        }
+        if let Some(consumer) = self.shared.find_consumer(ctx.tenant(), name).await?
+            && let Some(pattern) = consumer.patterns.first()
+        {
+            ctx.require_subscribe(pattern)?;
         }
         self.shared.delete_consumer(ctx.tenant(), name).await
     }

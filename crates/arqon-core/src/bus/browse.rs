@@ -4,7 +4,7 @@ use super::lane::Lane;
 use super::{Bus, Shared};
 use crate::port::{Bounds, ChannelFilter, ChannelStat, LogItem, Read, ReadFrom};
 use crate::{
-    ChannelName, Code, Ctx, Delivery, Error, Pattern, Position, Result, RoomKey, RoomName, Timestamp,
+    Address, ChannelName, Code, Ctx, Delivery, Error, Pattern, Position, Result, RoomKey, RoomName, Timestamp,
 };
 use std::collections::BTreeMap;
 
@@ -30,14 +30,14 @@ pub(crate) struct ChannelInfo {
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
 impl Bus {
-    /// Rooms of the caller's tenant that have a log or are in use. Inboxes are left out.
+    /// Rooms of the caller's tenant that have a log or are in use, and that it may read. Inboxes are left out.
     pub(crate) async fn rooms(&self, ctx: &Ctx) -> Result<Vec<RoomInfo>> {
         let shared = &self.shared;
         let logged = shared.log.rooms(ctx.tenant()).await?;
         let used = shared.rooms.of_tenant(ctx.tenant());
         let mut names: Vec<RoomName> = logged.into_iter().map(|key| key.room).collect();
         names.extend(used.iter().map(|room| room.key.room.clone()));
-        names.retain(|name| !name.is_inbox());
+        names.retain(|name| !name.is_inbox() && ctx.may_see(name));
         names.sort();
         names.dedup();
         let mut list = Vec::with_capacity(names.len());
@@ -52,7 +52,7 @@ impl Bus {
         Ok(list)
     }
 
-    /// The channels of a room that hold something, in the log or in memory.
+    /// The channels of a room that hold something, in the log or in memory, and that the caller may read.
     pub(crate) async fn channels(&self, ctx: &Ctx, room: &RoomName) -> Result<Vec<ChannelInfo>> {
         let shared = &self.shared;
         let key = RoomKey::new(ctx.tenant().clone(), room.clone());
@@ -64,6 +64,7 @@ impl Bus {
         if let Some(room) = &found {
             add_memory(&room.state().lane, &mut list);
         }
+        list.retain(|channel, _| ctx.may_read(&Address { room: room.clone(), channel: channel.clone() }));
         let listeners = |channel: &ChannelName| found.as_ref().map_or(0, |room| room.listeners(channel));
         let infos = list.into_values().map(|stat| ChannelInfo {
             subscribers: listeners(&stat.channel),
@@ -76,7 +77,8 @@ impl Bus {
     }
 
     /// One channel; an error if nothing was ever said in it.
-    pub(crate) async fn channel(&self, ctx: &Ctx, address: &crate::Address) -> Result<ChannelInfo> {
+    pub(crate) async fn channel(&self, ctx: &Ctx, address: &Address) -> Result<ChannelInfo> {
+        ctx.require_read(address)?;
         let list = self.channels(ctx, &address.room).await?;
         list.into_iter().find(|info| info.channel == address.channel).ok_or_else(|| {
             Error::new(Code::NotFound, format!("nothing is kept of `{address}`"))

@@ -52,7 +52,7 @@ impl Shared {
 }
 
 impl Bus {
-    /// A page of dead letters, and the cursor to go on with.
+    /// A page of dead letters of what the caller may read, and the cursor to go on with.
     pub(crate) async fn dead_letters(
         &self,
         ctx: &Ctx,
@@ -65,8 +65,9 @@ impl Bus {
         let tenant = ctx.tenant().clone();
         let scan = Scan { space: SPACE, tenant, index: None, prefix, cursor, limit, now };
         let page = shared.records.scan(scan).await?;
-        let letters =
+        let mut letters =
             page.items.into_iter().map(|f| decode(ctx, f.id, f.doc.data)).collect::<Result<Vec<_>>>()?;
+        letters.retain(|letter| ctx.may_read(&letter.record.message.address));
         Ok((letters, page.cursor))
     }
 
@@ -79,7 +80,9 @@ impl Bus {
                 .with_field("args.id")
                 .with_hint("`list_dead_letters` shows those that exist")
         })?;
-        decode(ctx, id.to_owned(), doc.data)
+        let letter = decode(ctx, id.to_owned(), doc.data)?;
+        ctx.require_read(&letter.record.message.address)?;
+        Ok(letter)
     }
 
     /// Publishes a dead letter again to where it was, then removes it. Stored once even if this is cut short and repeated.

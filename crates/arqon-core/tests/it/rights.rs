@@ -123,3 +123,71 @@ async fn nobody_gives_more_than_they_have() {
     let bad = token(vec![("subject", "w".into()), ("role", "god".into())]).await.unwrap_err();
     assert_eq!(bad.field(), Some("role"));
 }
+
+fn names(answer: &Value, list: &str, name: &str) -> Vec<String> {
+    let Some(Value::List(items)) = answer.get(list) else { panic!("{answer:?}") };
+    items.iter().map(|item| item.get(name).unwrap().as_text().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn what_is_listed_ends_where_the_right_to_read_ends() {
+    let world = World::new().await;
+    for address in ["repo:main", "secret:plans", "mixed:open", "mixed:closed", "@planner"] {
+        world.say(address, "x").await;
+    }
+    for (pattern, name) in [("repo:*", "mine"), ("secret:*", "theirs")] {
+        Listener::new(world.connect("w"), durably(pattern, name)).await;
+    }
+    Listener::new(world.connect("planner"), to("@planner", From::Latest)).await;
+    let mut principal = (*limited(&["*"], &["repo:**", "mixed:open"]).principal).clone();
+    principal.role = Role::Moderator;
+    let ctx = Ctx::new(Arc::new(principal));
+
+    let rooms = world.call(&ctx, "list_rooms", &[]).await.unwrap();
+    assert_eq!(names(&rooms, "rooms", "room"), ["mixed", "repo"]);
+    for (room, channels) in [("mixed", vec!["open"]), ("secret", vec![]), ("@planner", vec![])] {
+        let answer = world.call(&ctx, "list_channels", &[("room", room.into())]).await.unwrap();
+        assert_eq!(names(&answer, "channels", "channel"), channels, "{room}");
+    }
+    let peek = world.call(&ctx, "channel_info", &[("address", "secret:plans".into())]).await.unwrap_err();
+    assert_eq!(peek.code(), Code::Forbidden);
+    let subscriptions = world.call(&ctx, "list_subscriptions", &[]).await.unwrap();
+    assert_eq!(names(&subscriptions, "subscriptions", "name"), ["mine"]);
+    for name in ["theirs", "@planner"] {
+        let refused = world.call(&ctx, "delete_subscription", &[("name", name.into())]).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Forbidden, "{name}");
+    }
+    let moderator = caller("mod", "default", Role::Moderator);
+    let inbox = [("name", Value::from("@planner"))];
+    let refused = world.call(&moderator, "delete_subscription", &inbox).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Forbidden);
+    let admin = caller("boss", "default", Role::Admin);
+    world.call(&admin, "delete_subscription", &inbox).await.unwrap();
+}
+
+#[tokio::test]
+async fn dead_letters_are_read_by_those_who_may_read_their_room() {
+    let world = World::new().await;
+    let options = arqon_core::bus::SubscribeOptions { max_deliver: Some(1), ..Default::default() };
+    for (address, pattern) in [("repo:main", "repo:*"), ("secret:plans", "secret:*")] {
+        world.say(address, "poison").await;
+        let name = pattern.split(':').next().unwrap();
+        let request = arqon_core::bus::Subscribe { options: options.clone(), ..durably(pattern, name) };
+        let listener = Listener::new(world.connect("w"), request).await;
+        let record = listener.records(1).await.remove(0);
+        listener.reject(&record, "no");
+        world.pass(std::time::Duration::from_millis(300)).await;
+    }
+    let admin = caller("boss", "default", Role::Admin);
+    let all = names(&world.call(&admin, "list_dead_letters", &[]).await.unwrap(), "dead_letters", "id");
+    assert_eq!(all.len(), 2);
+    let mut principal = (*limited(&["*"], &["repo:**"]).principal).clone();
+    principal.role = Role::Moderator;
+    let ctx = Ctx::new(Arc::new(principal));
+    let mine = names(&world.call(&ctx, "list_dead_letters", &[]).await.unwrap(), "dead_letters", "id");
+    assert_eq!(mine, [all[0].clone()]);
+    for operation in ["get_dead_letter", "replay_dead_letter", "delete_dead_letter"] {
+        let refused = world.call(&ctx, operation, &[("id", all[1].as_str().into())]).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Forbidden, "{operation}");
+    }
+}
