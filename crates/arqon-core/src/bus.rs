@@ -140,7 +140,7 @@ impl Bus {
     /// Counts one call of an operation; refuses past `per_minute` calls of the caller (0 is no limit).
     pub(crate) fn count_call(&self, ctx: &Ctx, name: &'static str, per_minute: u32) -> Result<()> {
         let window = (Duration::from_secs(60), self.shared.env.clock.monotonic());
-        self.shared.rates.check(&ctx.principal, name, (1, per_minute), window)
+        self.shared.rates.check(&ctx.principal, name, per_minute, window)
     }
 
     /// Counts what became of a call.

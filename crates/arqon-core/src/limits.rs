@@ -65,16 +65,28 @@ struct Window {
 const WINDOWS_MAX: usize = 100_000;
 
 impl RateLimiter {
-    /// Counts `n` calls; refuses past `limit` per `window`. `now` is monotonic.
+    /// Counts a call; refuses past `limit` per `window`. `now` is monotonic.
     pub fn check(
+        &self,
+        who: &Principal,
+        what: &'static str,
+        limit: u32,
+        time: (Duration, Duration),
+    ) -> Result<()> {
+        self.take(who, what, (1, limit), time).1
+    }
+
+    /// Counts as many of `n` calls as fit into the window; answers how many, and the error for the rest. A batch that
+    /// is larger than a whole window would never pass otherwise.
+    pub fn take(
         &self,
         who: &Principal,
         what: &'static str,
         (n, limit): (u32, u32),
         (window, now): (Duration, Duration),
-    ) -> Result<()> {
+    ) -> (u32, Result<()>) {
         if limit == 0 {
-            return Ok(());
+            return (n, Ok(()));
         }
         let mut windows = self.windows.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if windows.len() > WINDOWS_MAX {
@@ -86,15 +98,16 @@ impl RateLimiter {
         if now.saturating_sub(entry.began) >= window {
             *entry = Window { began: now, count: 0 };
         }
-        if entry.count + n > limit {
+        let taken = n.min(limit.saturating_sub(entry.count));
+        entry.count += taken;
+        if taken < n {
             let wait = window.saturating_sub(now.saturating_sub(entry.began));
             let per =
                 if window.as_secs() == 1 { "second".to_owned() } else { format!("{} s", window.as_secs()) };
-            return Err(Error::new(Code::RateLimited, format!("more than {limit} of `{what}` per {per}"))
-                .with_retry_after(wait));
+            let error = Error::new(Code::RateLimited, format!("more than {limit} of `{what}` per {per}"));
+            return (taken, Err(error.with_retry_after(wait)));
         }
-        entry.count += n;
-        Ok(())
+        (taken, Ok(()))
     }
 }
 
@@ -115,13 +128,13 @@ mod tests {
         };
         let who = person("a", "t1");
         let minute = Duration::from_secs(60);
-        let call = |at: u64| limiter.check(&who, "ping", (1, 2), (minute, Duration::from_secs(at)));
+        let call = |at: u64| limiter.check(&who, "ping", 2, (minute, Duration::from_secs(at)));
         assert!(call(0).is_ok() && call(1).is_ok());
         let refused = call(2).unwrap_err();
         assert_eq!(refused.code(), Code::RateLimited);
         assert_eq!(refused.retry_after(), Some(Duration::from_secs(58)));
         assert!(call(60).is_ok());
-        assert!(limiter.check(&person("b", "t1"), "ping", (1, 2), (minute, Duration::from_secs(2))).is_ok());
-        assert!(limiter.check(&person("a", "t2"), "ping", (1, 2), (minute, Duration::from_secs(2))).is_ok());
+        assert!(limiter.check(&person("b", "t1"), "ping", 2, (minute, Duration::from_secs(2))).is_ok());
+        assert!(limiter.check(&person("a", "t2"), "ping", 2, (minute, Duration::from_secs(2))).is_ok());
     }
 }

@@ -4,7 +4,7 @@ use super::lock;
 use crate::address::is_segment;
 use crate::{AgentId, Code, Ctx, Error, Result, Role, Tenant};
 use std::collections::{HashMap, VecDeque};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 #[derive(Default)]
 pub(super) struct Agents {
@@ -17,7 +17,20 @@ struct Online {
     connections: HashMap<AgentId, Vec<u64>>,
     /// Skill → agents, the one whose turn it is in front.
     skills: HashMap<String, VecDeque<AgentId>>,
+    /// Where messages that may be sent again went, and in which order they came.
+    picked: HashMap<(Box<str>, Once), AgentId>,
+    order: VecDeque<(Box<str>, Once)>,
 }
+
+/// What a sender says so that a message is stored once.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Once {
+    Key(Arc<str>),
+    Producer(Arc<str>, u64),
+}
+
+/// Messages to skills whose agent is remembered: many times what clients have under way when a connection is lost.
+const PICKED_MAX: usize = 16_384;
 
 /// Skills of one agent; a bound so that one connection cannot fill the table.
 const SKILLS_MAX: usize = 64;
@@ -56,12 +69,22 @@ impl Agents {
         }
     }
 
-    /// The next agent with the skill; turns go round.
-    pub(super) fn pick(&self, tenant: &Tenant, skill: &str) -> Option<AgentId> {
+    /// The next agent with the skill; turns go round. What is sent again goes to the agent that it went to before, whose
+    /// inbox knows it as a duplicate, even where that agent is offline by now.
+    pub(super) fn pick(&self, tenant: &Tenant, skill: &str, once: Option<Once>) -> Option<AgentId> {
         let mut tenants = lock(&self.tenants);
-        let queue = tenants.get_mut(tenant)?.skills.get_mut(skill)?;
+        let online = tenants.get_mut(tenant)?;
+        let once = once.map(|once| (Box::<str>::from(skill), once));
+        if let Some(agent) = once.as_ref().and_then(|once| online.picked.get(once)) {
+            return Some(agent.clone());
+        }
+        let queue = online.skills.get_mut(skill)?;
         queue.rotate_left(1);
-        queue.back().cloned()
+        let agent = queue.back().cloned()?;
+        if let Some(once) = once {
+            online.remember(once, agent.clone());
+        }
+        Some(agent)
     }
 
     pub(super) fn count(&self) -> usize {
@@ -88,6 +111,16 @@ impl Agents {
 }
 
 impl Online {
+    fn remember(&mut self, once: (Box<str>, Once), agent: AgentId) {
+        if self.order.len() >= PICKED_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.picked.remove(&oldest);
+        }
+        self.order.push_back(once.clone());
+        self.picked.insert(once, agent);
+    }
+
     fn drop_connection(&mut self, connection: u64) {
         self.connections.retain(|agent, connections| {
             connections.retain(|c| *c != connection);

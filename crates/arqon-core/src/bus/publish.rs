@@ -2,6 +2,7 @@
 //!
 //! Invariant: a receipt says what is true: a durable message is on disk before its receipt resolves.
 
+use super::agents::Once;
 use super::{Bus, Shared, room::Room};
 use crate::message::{Extras, KEY_MAX};
 use crate::port::{Append, AppendFuture, Appended};
@@ -124,9 +125,10 @@ impl Bus {
         let shared = &self.shared;
         let mut appends = Vec::new();
         let mut slots = Vec::with_capacity(batch.len());
-        let admitted = shared.admit(ctx, batch.len());
-        for publish in batch {
-            let routed = admitted.clone().and_then(|()| shared.route(ctx, publish));
+        let (admitted, rest) = shared.admit(ctx, batch.len());
+        for (i, publish) in batch.into_iter().enumerate() {
+            let may = if i < admitted { Ok(()) } else { rest.clone() };
+            let routed = may.and_then(|()| shared.route(ctx, publish));
             slots.push(match routed {
                 Ok(Routed::Memory(receipt)) => Slot::Done(Some(Ok(receipt))),
                 Ok(Routed::Durable(room, message)) => {
@@ -147,9 +149,21 @@ impl Bus {
 }
 
 impl Shared {
-    /// What concerns the batch as a whole.
-    fn admit(&self, ctx: &Ctx, count: usize) -> Result<()> {
+    /// How many of a batch may pass, and what the rest is told.
+    fn admit(&self, ctx: &Ctx, count: usize) -> (usize, Result<()>) {
         self.counters.received.fetch_add(count as u64, Relaxed);
+        if let Err(refused) = self.admit_batch(ctx, count) {
+            return (0, Err(refused));
+        }
+        let n = u32::try_from(count).unwrap_or(u32::MAX);
+        let window = (Duration::from_secs(1), self.env.clock.monotonic());
+        let limit = self.settings.limits.publishes_per_second;
+        let (taken, rest) = self.rates.take(&ctx.principal, "publish", (n, limit), window);
+        (taken as usize, rest)
+    }
+
+    /// What concerns the batch as a whole.
+    fn admit_batch(&self, ctx: &Ctx, count: usize) -> Result<()> {
         self.refuse_when_draining()?;
         ctx.check_fresh(self.env.clock.now())?;
         let limits = &self.settings.limits;
@@ -157,16 +171,14 @@ impl Shared {
             return Err(Error::new(Code::TooLarge, format!("{count} messages in one batch"))
                 .with_hint(format!("send at most {} at once", limits.batch)));
         }
-        let n = u32::try_from(count).unwrap_or(u32::MAX);
-        let window = (Duration::from_secs(1), self.env.clock.monotonic());
-        self.rates.check(&ctx.principal, "publish", (n, limits.publishes_per_second), window)
+        Ok(())
     }
 
     /// Checks one message and sends it on its way.
     fn route(&self, ctx: &Ctx, publish: Publish) -> Result<Routed> {
         ctx.require_publish(&publish.target)?;
         self.check_size(&publish)?;
-        let (address, to) = self.resolve(ctx, &publish.target)?;
+        let (address, to) = self.resolve(ctx, &publish)?;
         let decision = self.policies.decide(ctx.tenant(), &address);
         let message = self.message(ctx, publish, address, to);
         if message.address.room.is_reply() {
@@ -213,7 +225,8 @@ impl Shared {
     }
 
     /// The room and channel of a target, and the text to keep where the target says more than the room does.
-    fn resolve(&self, ctx: &Ctx, target: &Target) -> Result<(Address, Option<Arc<str>>)> {
+    fn resolve(&self, ctx: &Ctx, publish: &Publish) -> Result<(Address, Option<Arc<str>>)> {
+        let target = &publish.target;
         match target {
             Target::Channel(address) => Ok((address.clone(), None)),
             Target::Inbox(agent) => Ok((Address::inbox(agent), None)),
@@ -222,11 +235,12 @@ impl Shared {
                 Some("@all".into()),
             )),
             Target::Skill(skill) => {
-                let agent: AgentId = self.agents.pick(ctx.tenant(), skill).ok_or_else(|| {
-                    Error::new(Code::Unavailable, format!("no agent with the skill `{skill}` is online"))
-                        .with_field("to")
-                        .with_hint("start one (`register` with `skills`), or try again later")
-                })?;
+                let agent: AgentId =
+                    self.agents.pick(ctx.tenant(), skill, once(publish)).ok_or_else(|| {
+                        Error::new(Code::Unavailable, format!("no agent with the skill `{skill}` is online"))
+                            .with_field("to")
+                            .with_hint("start one (`register` with `skills`), or try again later")
+                    })?;
                 Ok((Address::inbox(&agent), Some(target.to_string().into())))
             }
         }
@@ -271,6 +285,13 @@ impl Shared {
             }
         }
     }
+}
+
+/// What tells a message that is sent again from another one.
+fn once(publish: &Publish) -> Option<Once> {
+    let extras = publish.extras.as_deref()?;
+    let producer = extras.producer.as_ref().map(|p| Once::Producer(p.id.clone(), p.sequence));
+    extras.idempotency_key.clone().map(Once::Key).or(producer)
 }
 
 pub(super) fn receipt_of(record: &crate::Record) -> Receipt {

@@ -166,3 +166,37 @@ async fn a_stopping_server_takes_nothing_new() {
     assert_eq!(world.bus.readiness().unwrap_err().code(), Code::ShuttingDown);
     world.bus.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn of_a_batch_past_the_rate_what_fits_is_taken() {
+    let limits = Limits { publishes_per_second: 3, ..Limits::default() };
+    let world = World::with(limits, Vec::new()).await;
+    for _ in 0..2 {
+        let batch = (0..5).map(|i| message("repo:main", &i.to_string())).collect();
+        let results = world.bus.publish(&user("a"), batch).await;
+        let taken: Vec<bool> = results.iter().map(Result::is_ok).collect();
+        assert_eq!(taken, [true, true, true, false, false]);
+        let refused = results[4].as_ref().unwrap_err();
+        assert_eq!(refused.code(), Code::RateLimited);
+        assert!(refused.retry_after().is_some());
+        world.pass(Duration::from_secs(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn work_for_a_skill_that_is_sent_again_goes_to_the_same_agent() {
+    let world = World::new().await;
+    let (_a, _b) = (world.agent("a", &["translate"]), world.agent("b", &["translate"]));
+    let numbered = |sequence: u64| {
+        with_extras("@skill/translate", "x", |e| e.producer = Some(Producer { id: "p".into(), sequence }))
+    };
+    let keyed = || with_extras("@skill/translate", "x", |e| e.idempotency_key = Some("k".into()));
+    let first = world.publish(&user("c"), numbered(1)).await.unwrap();
+    let again = world.publish(&user("c"), numbered(1)).await.unwrap();
+    assert_eq!((&again.room, again.duplicate), (&first.room, true));
+    let other = world.publish(&user("c"), numbered(2)).await.unwrap();
+    assert_ne!(first.room, other.room, "turns go round");
+    let first = world.publish(&user("c"), keyed()).await.unwrap();
+    let again = world.publish(&user("c"), keyed()).await.unwrap();
+    assert_eq!((&again.room, again.duplicate), (&first.room, true));
+}
