@@ -3,7 +3,7 @@
 //! Invariant: within one history of one room only rising offsets are admitted; so a delivery that comes again after a
 //! reconnect is dropped, and what is asked for on reconnect begins right after what was admitted.
 
-use arqon_core::{Position, RoomName};
+use arqon_core::{GapReason, Position, RoomName};
 use std::collections::BTreeMap;
 
 /// Where a subscription begins, or begins again.
@@ -100,9 +100,12 @@ impl Cursor {
 
     /// Whether this gap is new; if so, delivery goes on after `to`. A gap may end where the application stands already:
     /// then it says that nothing can be known of what came after in that history.
-    pub fn admit_gap(&mut self, room: &RoomName, to: Position) -> bool {
+    pub fn admit_gap(&mut self, room: &RoomName, to: Position, reason: GapReason) -> bool {
         let lane = self.rooms.entry(room.clone()).or_default().lane(to);
-        let is_behind = lane.last.is_some_and(|last| last.epoch == to.epoch && last.offset > to.offset);
+        // A history that broke off goes on below what was handed out; any other gap there was passed before.
+        let broke_off = reason == GapReason::EpochChanged;
+        let is_behind =
+            !broke_off && lane.last.is_some_and(|last| last.epoch == to.epoch && last.offset > to.offset);
         if is_behind || lane.gap == Some(to) {
             return false;
         }

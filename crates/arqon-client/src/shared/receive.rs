@@ -153,7 +153,7 @@ impl State {
 
     fn gap(&mut self, said: GapSaid) {
         let Some(feed) = key_of(&said.subscription).and_then(|key| self.feeds.get_mut(&key)) else { return };
-        if feed.cursor.admit_gap(&said.room, said.to) && !feed.is_inbox {
+        if feed.cursor.admit_gap(&said.room, said.to, said.reason) && !feed.is_inbox {
             let GapSaid { room, from, to, reason, .. } = said;
             feed.push(Item::Gap(Gap { room, from, to, reason }));
         }

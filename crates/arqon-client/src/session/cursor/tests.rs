@@ -1,6 +1,7 @@
 //! Where a subscription resumes, step by step.
 
 use super::*;
+use arqon_core::GapReason;
 use arqon_core::record::Epoch;
 
 fn room(name: &str) -> RoomName {
@@ -79,11 +80,14 @@ fn what_came_before_is_dropped_and_lanes_do_not_mix() {
 fn a_gap_moves_the_place_and_is_said_once() {
     let mut cursor = Cursor::new(Start::Earliest, None);
     assert!(cursor.admit(&room("a"), at(1, 5)));
-    assert!(cursor.admit_gap(&room("a"), at(1, 9)));
+    assert!(cursor.admit_gap(&room("a"), at(1, 9), GapReason::Trimmed));
     assert!(!cursor.admit(&room("a"), at(1, 9)));
     assert!(cursor.admit(&room("a"), at(1, 10)));
-    assert!(!cursor.admit_gap(&room("a"), at(1, 9)));
-    assert!(cursor.admit_gap(&room("a"), at(7, 0)), "an epoch change names the new history");
+    assert!(!cursor.admit_gap(&room("a"), at(1, 9), GapReason::Trimmed));
+    assert!(
+        cursor.admit_gap(&room("a"), at(7, 0), GapReason::EpochChanged),
+        "an epoch change names the new history"
+    );
     assert!(cursor.admit(&room("a"), at(7, 1)));
 }
 
@@ -91,6 +95,24 @@ fn a_gap_moves_the_place_and_is_said_once() {
 fn a_history_that_is_gone_is_said_once_even_where_nothing_follows() {
     let mut cursor = Cursor::new(Start::Earliest, None);
     assert!(cursor.admit(&room("a"), memory(4)));
-    assert!(cursor.admit_gap(&room("a"), memory(4)), "what came after 4 is not known");
-    assert!(!cursor.admit_gap(&room("a"), memory(4)), "the next connection says it again");
+    assert!(
+        cursor.admit_gap(&room("a"), memory(4), GapReason::EpochChanged),
+        "what came after 4 is not known"
+    );
+    assert!(
+        !cursor.admit_gap(&room("a"), memory(4), GapReason::EpochChanged),
+        "the next connection says it again"
+    );
+}
+
+#[test]
+fn a_history_that_broke_off_below_is_said_and_gone_on_with() {
+    let mut cursor = Cursor::new(Start::Earliest, None);
+    assert!(cursor.admit(&room("a"), at(1, 77)));
+    assert!(!cursor.admit_gap(&room("a"), at(1, 9), GapReason::Trimmed), "long behind");
+    // A server whose log knows nothing of the room, or less than was handed out.
+    assert!(cursor.admit_gap(&room("a"), at(1, 60), GapReason::EpochChanged));
+    assert!(!cursor.admit_gap(&room("a"), at(1, 60), GapReason::EpochChanged), "once");
+    assert_eq!(cursor.resume(), rooms(&[("a", &[at(1, 60)])]));
+    assert!(cursor.admit(&room("a"), at(1, 61)));
 }
