@@ -19,13 +19,13 @@ const RULES_MAX: usize = 256;
 pub(super) struct PolicyBook {
     config: Policies,
     tenants: ArcSwap<HashMap<Tenant, Policies>>,
-    /// One change at a time.
-    change: Mutex<()>,
+    /// One change at a time; the versions of the documents that are in force.
+    versions: Mutex<HashMap<Tenant, u64>>,
 }
 
 impl PolicyBook {
     pub(super) fn new(config: Policies) -> Self {
-        PolicyBook { config, tenants: ArcSwap::default(), change: Mutex::new(()) }
+        PolicyBook { config, tenants: ArcSwap::default(), versions: Mutex::default() }
     }
 
     pub(super) fn decide(&self, tenant: &Tenant, address: &Address) -> Decision {
@@ -46,8 +46,14 @@ impl PolicyBook {
         self.rules(tenant).len() - self.config.rules().len()
     }
 
-    fn set(&self, tenant: &Tenant, own: Vec<Policy>) {
-        let _one = lock(&self.change);
+    /// Puts a version of a tenant's rules in force, unless a later one is: two that were stored one after the other may
+    /// come here the other way round.
+    fn set(&self, tenant: &Tenant, own: Vec<Policy>, version: u64) {
+        let mut versions = lock(&self.versions);
+        if versions.get(tenant).is_some_and(|newest| *newest > version) {
+            return;
+        }
+        versions.insert(tenant.clone(), version);
         let mut tenants = HashMap::clone(&self.tenants.load());
         let rules = own.into_iter().chain(self.config.rules().iter().cloned()).collect();
         tenants.insert(tenant.clone(), Policies::new(rules));
@@ -67,9 +73,10 @@ impl Bus {
             let page = shared.records.scan(scan).await?;
             for found in page.items {
                 let tenant = Tenant::parse(&found.id)?;
+                let version = found.doc.version;
                 let rules = decode(found.doc.data)
                     .ok_or_else(|| Error::new(Code::Internal, "the stored delivery policies are damaged"))?;
-                shared.policies.set(&tenant, rules);
+                shared.policies.set(&tenant, rules, version);
             }
             cursor = page.cursor;
             if cursor.is_none() {
@@ -125,8 +132,8 @@ impl Bus {
         }
         let data = encode(&rules);
         let write = Write::Put { key: key(tenant), expect, data, indexes: Vec::new(), expires_at: None };
-        shared.records.commit(vec![write], Durability::Synced, now).await?;
-        shared.policies.set(tenant, rules);
+        let versions = shared.records.commit(vec![write], Durability::Synced, now).await?;
+        shared.policies.set(tenant, rules, versions.first().copied().unwrap_or_default());
         Ok(())
     }
 }

@@ -298,3 +298,26 @@ async fn a_name_used_again_after_its_deletion_begins_anew() {
     let again = Listener::new(world.connect(user("w")), durably("work:*", "w")).await;
     assert!(!again.is_quiet().await, "the place of the one that was deleted");
 }
+
+#[tokio::test]
+async fn of_two_rules_set_at_once_the_one_on_disk_counts() {
+    let world = Faulty::new().await;
+    let admin = caller("boss", "default", Role::Admin);
+    let set = |pattern: &str| {
+        let args = [("pattern".to_owned(), pattern.into()), ("class".to_owned(), "ephemeral".into())];
+        let (bus, admin) = (world.bus.clone(), admin.clone());
+        async move { bus.call(&admin, None, "set_policy", Args::new(args.into())).await }
+    };
+    // The first one is on disk, and hears of it only after the second one is done.
+    let first = world.records.delay_next_answer();
+    let slow = tokio::task::spawn(set("a:**"));
+    settle().await;
+    assert!(!slow.is_finished());
+    set("b:**").await.unwrap();
+    first.add_permits(1);
+    slow.await.unwrap().unwrap();
+    for address in ["a:x", "b:x"] {
+        let said = world.bus.publish(&user("u"), vec![message(address, "x")]).await.remove(0).unwrap();
+        assert!(said.position.epoch.is_memory(), "{address}");
+    }
+}

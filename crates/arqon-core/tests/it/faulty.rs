@@ -26,11 +26,19 @@ pub struct FaultyRecords {
     /// Commits that touch an id beginning with this fail.
     failing: Mutex<Option<&'static str>>,
     unsynced: Mutex<HashSet<DocKey>>,
+    /// The next commit is done at once and answered only with a permit of this.
+    delay: Mutex<Option<Arc<Semaphore>>>,
 }
 
 impl FaultyRecords {
     pub fn fail(&self, prefix: Option<&'static str>) {
         *self.failing.lock().unwrap() = prefix;
+    }
+
+    pub fn delay_next_answer(&self) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        *self.delay.lock().unwrap() = Some(gate.clone());
+        gate
     }
 
     /// Documents whose last change a power failure would take back.
@@ -59,7 +67,16 @@ impl Records for FaultyRecords {
                 Durability::Buffered => unsynced.insert(key(write)),
             };
         }
-        self.inner.commit(writes, durability, now)
+        let done = self.inner.commit(writes, durability, now);
+        let delay = self.delay.lock().unwrap().take();
+        async move {
+            let answer = done.await;
+            if let Some(gate) = delay {
+                gate.acquire().await.unwrap().forget();
+            }
+            answer
+        }
+        .boxed()
     }
     fn scan(&self, scan: Scan) -> Answer<ScanPage> {
         self.inner.scan(scan)
