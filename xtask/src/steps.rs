@@ -2,10 +2,12 @@
 //!
 //! Invariant: a step that could not run counts as failed; nothing is left out without a line that says so.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// The root of the workspace.
@@ -130,16 +132,34 @@ impl Tally {
     }
 }
 
+/// Nothing is said for this long, not even by the compiler's end: something hangs.
+const SILENCE: Duration = Duration::from_secs(20 * 60);
+
 fn run_tests(command: &mut Command) -> Result<Tally> {
     let mut child =
         command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run {command:?}"))?;
     let stdout = child.stdout.take().expect("it was asked for");
+    let (send, lines) = mpsc::channel();
+    // The thread ends with the pipe, which ends with the last process that holds it.
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+            let _nobody_waits_after_a_hang = send.send(line);
+        }
+    });
     let mut tally = Tally::default();
-    for line in BufReader::new(stdout).split(b'\n') {
-        let line = line?;
-        let line = String::from_utf8_lossy(&line);
-        println!("{line}");
-        tally.read(&line);
+    loop {
+        match lines.recv_timeout(SILENCE) {
+            Ok(line) => {
+                let line = String::from_utf8_lossy(&line);
+                println!("{line}");
+                tally.read(&line);
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                let _it_may_be_gone = child.kill();
+                bail!("nothing happened for {} minutes", SILENCE.as_secs() / 60);
+            }
+        }
     }
     std::io::stdout().flush()?;
     tally.success = child.wait()?.success();

@@ -18,9 +18,15 @@ pub fn ci() -> Result<bool> {
     suite(&mut steps);
     match tools::cargo_deny() {
         Ok(deny) => {
-            let mut command = std::process::Command::new(deny);
-            command.current_dir(crate::steps::root());
-            steps.command("cargo deny", command.args(["--workspace", "--all-features", "check"]));
+            // Apart, since only the second needs the advisories' repository.
+            for (name, checks) in [
+                ("cargo deny: licences, bans, sources", &["licenses", "bans", "sources"][..]),
+                ("cargo deny: advisories", &["advisories"]),
+            ] {
+                let mut command = std::process::Command::new(&deny);
+                command.current_dir(crate::steps::root());
+                steps.command(name, command.args(["--workspace", "--all-features", "check"]).args(checks));
+            }
         }
         Err(error) => {
             steps.check("cargo deny", || Err(error));
