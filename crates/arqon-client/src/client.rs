@@ -188,22 +188,26 @@ impl Client {
     /// Resolves once everything published is confirmed and every acknowledgement is on the server's disk.
     ///
     /// # Errors
-    /// The client was closed before.
+    /// The client was closed before, or the server could not put acknowledgements on disk.
     pub async fn flush(&self) -> Result<()> {
         let shared = &self.inner.shared;
-        shared.lock().feeds.values_mut().for_each(|feed| feed.ledger.persist());
+        for feed in shared.lock().feeds.values_mut() {
+            feed.unsaved = None;
+            feed.ledger.persist();
+        }
         shared.wake.notify_one();
         loop {
             let progress = shared.progress.notified();
             tokio::pin!(progress);
             progress.as_mut().enable();
             {
-                let state = shared.lock();
+                let mut state = shared.lock();
                 if let Some(error) = &state.closed {
                     return Err(error.clone());
                 }
                 if state.is_idle() {
-                    return Ok(());
+                    let unsaved = state.feeds.values_mut().find_map(|feed| feed.unsaved.take());
+                    return unsaved.map_or(Ok(()), |error| Err(Error::Refused(error)));
                 }
             }
             progress.await;

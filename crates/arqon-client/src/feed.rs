@@ -62,6 +62,8 @@ pub(crate) struct Feed {
     pub(crate) begun: Option<oneshot::Sender<Result<()>>>,
     /// Deliveries taken by the application for which no credit was given back yet.
     pub(crate) owed: u32,
+    /// Why the server did not put acknowledgements on disk when it was last asked to.
+    pub(crate) unsaved: Option<arqon_core::Error>,
     /// Whether the server counts acknowledgements rather than credit.
     pub(crate) is_durable: bool,
     /// Whether it is the private inbox for answers, which has no queue.
@@ -87,6 +89,7 @@ impl Feed {
             waker: None,
             begun: None,
             owed: 0,
+            unsaved: None,
             is_durable: wish.durable.is_some(),
             is_inbox,
             wish,

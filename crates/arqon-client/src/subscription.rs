@@ -153,7 +153,7 @@ impl Subscription {
     /// Resolves once every acknowledgement is on the server's disk; see [`Client::flush`].
     ///
     /// # Errors
-    /// The client was closed before.
+    /// As [`Client::flush`].
     pub async fn flush(&self) -> Result<()> {
         self.client.flush().await
     }

@@ -169,13 +169,22 @@ impl Ledger {
         Some((room, positions))
     }
 
-    /// The server has answered a batch, whatever it said: it is not sent again.
+    /// The server has taken a batch: it is not sent again.
     pub fn answered(&mut self, number: u64) {
-        let Some(index) = self.in_flight.iter().position(|batch| batch.number == number) else { return };
-        let batch = self.in_flight.remove(index);
-        if batch.confirm && batch.number == self.next {
+        if self.settle(number).is_some_and(|batch| batch.confirm) && number == self.next {
             self.unpersisted = None;
         }
+    }
+
+    /// The server has refused a batch: it is not sent again, and what it should have put on disk is not there. Answers
+    /// whether somebody may wait for that.
+    pub fn refused(&mut self, number: u64) -> bool {
+        self.settle(number).is_some_and(|batch| batch.confirm)
+    }
+
+    fn settle(&mut self, number: u64) -> Option<AcknowledgeBatch> {
+        let index = self.in_flight.iter().position(|batch| batch.number == number)?;
+        Some(self.in_flight.remove(index))
     }
 
     /// The connection is gone: what was not answered waits again.

@@ -189,7 +189,11 @@ impl State {
             }
             Waiting::Acknowledge { feed, number } => {
                 if let Some(feed) = self.feeds.get_mut(&feed) {
-                    feed.ledger.answered(number);
+                    match &answer {
+                        Ok(_) => feed.ledger.answered(number),
+                        Err(error) if feed.ledger.refused(number) => feed.unsaved = Some(error.clone()),
+                        Err(_) => {}
+                    }
                 }
                 complain("acknowledge", answer);
             }

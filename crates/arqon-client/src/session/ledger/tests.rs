@@ -108,3 +108,21 @@ fn long_lists_are_cut_into_commands() {
     let sizes: Vec<usize> = std::iter::from_fn(|| ledger.take()).map(|b| b.positions.len()).collect();
     assert_eq!(sizes, [1_000, 1_000, 500]);
 }
+
+#[test]
+fn a_refused_wish_to_persist_may_be_made_again() {
+    let mut ledger = Ledger::default();
+    ledger.admit(&room(), at(1));
+    assert!(ledger.acknowledge(&room(), at(1)));
+    ledger.persist();
+    let batch = ledger.take().unwrap();
+    assert!(batch.confirm);
+    assert!(ledger.refused(batch.number));
+    assert!(ledger.is_settled(), "nothing is sent again by itself");
+    ledger.persist();
+    let again = ledger.take().unwrap();
+    assert!(again.confirm);
+    ledger.answered(again.number);
+    ledger.persist();
+    assert_eq!(ledger.take(), None);
+}
