@@ -32,6 +32,26 @@ pub enum Error {
         /// What the server said.
         reason: String,
     },
+    /// There is a server, and TLS cannot be spoken with it as things are.
+    #[error("TLS with {url} failed: {reason}")]
+    Tls {
+        /// Where.
+        url: String,
+        /// What is wrong: the certificate, the name, or that the port does not speak TLS.
+        reason: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
+    /// Something answers there, and it is not an Arqon.
+    #[error("there is {what} at {url}, but it is not an Arqon ({reason})")]
+    Foreign {
+        /// Where.
+        url: String,
+        /// What it is, as far as that can be told: `an HTTP server`, `a server`.
+        what: &'static str,
+        /// How it showed.
+        reason: String,
+    },
     /// The connection was lost before the answer came; the request may have been carried out.
     #[error("the connection was lost before the answer came: {0}")]
     Lost(String),
@@ -57,7 +77,8 @@ impl Error {
         match self {
             Error::Refused(error) => Some(error.code()),
             Error::Rejected { code, .. } => Some(*code),
-            Error::Unreachable { .. } | Error::Lost(_) => Some(Code::Unavailable),
+            Error::Unreachable { .. } | Error::Tls { .. } | Error::Lost(_) => Some(Code::Unavailable),
+            Error::Foreign { .. } => Some(Code::NotFound),
             Error::Timeout(_) => Some(Code::Timeout),
             Error::Closed | Error::Protocol(_) => None,
         }
@@ -70,7 +91,11 @@ impl Error {
 
     /// What to do about it.
     pub fn hint(&self) -> Option<&str> {
-        if let Error::Refused(error) = self { error.hint() } else { None }
+        match self {
+            Error::Refused(error) => error.hint(),
+            Error::Tls { hint, .. } => Some(hint),
+            _ => None,
+        }
     }
 
     /// Whether the same request may succeed later without being changed.
@@ -78,7 +103,11 @@ impl Error {
         match self {
             Error::Refused(error) => error.code().is_retryable(),
             Error::Unreachable { .. } | Error::Lost(_) | Error::Timeout(_) => true,
-            Error::Rejected { .. } | Error::Closed | Error::Protocol(_) => false,
+            Error::Rejected { .. }
+            | Error::Tls { .. }
+            | Error::Foreign { .. }
+            | Error::Closed
+            | Error::Protocol(_) => false,
         }
     }
 
@@ -87,6 +116,8 @@ impl Error {
         match self {
             Error::Refused(error) => error.outcome(),
             Error::Rejected { .. } | Error::Protocol(_) => Outcome::NotApplied,
+            // The first connection finds these and nothing was sent; a later one may find them after something was.
+            Error::Tls { .. } | Error::Foreign { .. } => Outcome::Unknown,
             Error::Unreachable { .. } | Error::Lost(_) | Error::Timeout(_) | Error::Closed => {
                 Outcome::Unknown
             }

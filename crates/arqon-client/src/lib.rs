@@ -29,6 +29,7 @@ mod endpoint;
 mod environment;
 mod error;
 mod feed;
+mod handshake;
 mod message;
 mod payload;
 mod publish;

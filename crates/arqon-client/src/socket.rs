@@ -14,6 +14,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite;
+use tungstenite::Error as Ws;
+use tungstenite::error::ProtocolError;
 use tungstenite::handshake::client::generate_key;
 use tungstenite::http::{Request, header};
 use tungstenite::protocol::WebSocketConfig;
@@ -103,13 +105,8 @@ async fn open(endpoint: &Endpoint, tls: &Tls) -> Result<Box<dyn Io>, Failure> {
     }
     let name = ServerName::try_from(endpoint.host().to_owned())
         .map_err(|e| Failure::Never(Error::Protocol(format!("`{}`: {e}", endpoint.host()))))?;
-    let stream = TlsConnector::from(tls.0.clone()).connect(name, tcp).await.map_err(|e| {
-        // A certificate that is not trusted now will not be trusted in a second.
-        match e.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-            true => Failure::Never(rejected(endpoint, Code::Unauthenticated, format!("TLS: {e}"))),
-            false => Failure::Later(plain(&e)),
-        }
-    })?;
+    let shaken = TlsConnector::from(tls.0.clone()).connect(name, tcp).await;
+    let stream = shaken.map_err(|e| crate::handshake::failure(endpoint, &e))?;
     Ok(Box::new(stream))
 }
 
@@ -129,10 +126,25 @@ pub(crate) async fn connect(
             .max_frame_size(Some(FRAME_MAX));
         let request = upgrade(endpoint, hello)?;
         let opened = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await;
-        opened.map(|(socket, _)| socket).map_err(|e| refusal(endpoint, e))
+        match opened {
+            Ok((socket, _)) => Ok(socket),
+            Err(Ws::Protocol(ProtocolError::WrongHttpVersion)) => Err(old_http(endpoint, tls, timeout).await),
+            Err(error) => Err(refusal(endpoint, error)),
+        }
     };
     let late = || Failure::Later(format!("no answer within {} s", timeout.as_secs()));
     tokio::time::timeout(timeout, attempt).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// A server of HTTP/1.0, whose answer is read without the WebSocket library, which reads none of them.
+async fn old_http(endpoint: &Endpoint, tls: &Tls, timeout: Duration) -> Failure {
+    let path = endpoint.path("/ws");
+    let reason = match get(endpoint, tls, ("/ws", None), timeout).await {
+        Ok((status @ 500..=599, _)) => return Failure::Later(format!("{path} answered {status}")),
+        Ok((status, _)) => format!("{path} answered {status}"),
+        Err(_) => "it speaks HTTP/1.0".to_owned(),
+    };
+    Failure::Never(foreign(endpoint, "an HTTP server", reason))
 }
 
 fn upgrade(endpoint: &Endpoint, hello: &Hello<'_>) -> Result<Request<()>, Failure> {
@@ -167,30 +179,37 @@ fn rejected(endpoint: &Endpoint, code: Code, reason: String) -> Error {
     Error::Rejected { url: endpoint.to_string(), code, reason }
 }
 
+fn foreign(endpoint: &Endpoint, what: &'static str, reason: String) -> Error {
+    Error::Foreign { url: endpoint.to_string(), what, reason }
+}
+
 /// What a failed upgrade means.
-fn refusal(endpoint: &Endpoint, error: tungstenite::Error) -> Failure {
-    use tungstenite::Error as Ws;
+fn refusal(endpoint: &Endpoint, error: Ws) -> Failure {
     match error {
         Ws::Io(e) => Failure::Later(plain(&e)),
         Ws::Http(response) => {
             let status = response.status().as_u16();
-            let reason = details(response.body().as_deref().unwrap_or_default())
-                .unwrap_or_else(|| format!("it answered {}", response.status()));
+            let said = details(response.body().as_deref().unwrap_or_default());
+            let reason = said.clone().unwrap_or_else(|| format!("it answered {}", response.status()));
             match status {
                 401 => Failure::Never(rejected(endpoint, Code::Unauthenticated, reason)),
                 403 => Failure::Never(rejected(endpoint, Code::Forbidden, reason)),
                 408 | 425 | 429 | 500..=599 => Failure::Later(reason),
-                404 | 200..=399 => {
-                    let reason = format!("{reason}; is it an Arqon?");
-                    Failure::Never(rejected(endpoint, Code::NotFound, reason))
+                400..=499 if status != 404 && said.is_some() => {
+                    Failure::Never(rejected(endpoint, Code::Invalid, reason))
                 }
-                _ => Failure::Never(rejected(endpoint, Code::Invalid, reason)),
+                _ => {
+                    let reason = format!("{} answered {status}", endpoint.path("/ws"));
+                    Failure::Never(foreign(endpoint, "an HTTP server", reason))
+                }
             }
         }
-        Ws::ConnectionClosed | Ws::AlreadyClosed | Ws::Protocol(_) => {
+        Ws::ConnectionClosed
+        | Ws::AlreadyClosed
+        | Ws::Protocol(ProtocolError::HandshakeIncomplete | ProtocolError::ResetWithoutClosingHandshake) => {
             Failure::Later("it closed the connection while it was being made".to_owned())
         }
-        other => Failure::Never(rejected(endpoint, Code::Invalid, format!("{other}; is it an Arqon?"))),
+        _ => Failure::Never(foreign(endpoint, "a server", "it does not speak WebSocket".to_owned())),
     }
 }
 
@@ -228,8 +247,9 @@ pub(crate) async fn get(
         let io = |e: std::io::Error| Failure::Later(plain(&e));
         stream.write_all(request.as_bytes()).await.map_err(io)?;
         stream.take(PROBE_MAX).read_to_end(&mut answer).await.map_err(io)?;
-        parse_answer(&answer)
-            .ok_or_else(|| Failure::Never(Error::Protocol("no HTTP answer; is it an Arqon?".to_owned())))
+        parse_answer(&answer).ok_or_else(|| {
+            Failure::Never(foreign(endpoint, "a server", "it does not answer in HTTP".to_owned()))
+        })
     };
     let late = || Failure::Later(format!("no answer within {} s", timeout.as_secs()));
     tokio::time::timeout(timeout, attempt).await.unwrap_or_else(|_| Err(late()))
