@@ -1,5 +1,6 @@
 //! What a user is told when something fails: what happened and why in one line, what to do in the next; and the exit code.
 
+use crate::progress;
 use arqon_client::{Code, Error};
 use std::fmt::Display;
 use std::io::Write;
@@ -24,15 +25,25 @@ pub(crate) struct Failure {
     exit: Exit,
     what: String,
     todo: Option<String>,
-    code: Option<&'static str>,
+    code: Option<Code>,
     field: Option<String>,
+    /// The line of the input that it concerns.
+    line: Option<u64>,
     /// Whoever reads our output has gone: there is nobody to tell.
     quiet: bool,
 }
 
 impl Failure {
     pub(crate) fn new(exit: Exit, what: impl Display) -> Self {
-        Failure { exit, what: what.to_string(), todo: None, code: None, field: None, quiet: false }
+        Failure {
+            exit,
+            what: what.to_string(),
+            todo: None,
+            code: None,
+            field: None,
+            line: None,
+            quiet: false,
+        }
     }
 
     pub(crate) fn failed(what: impl Display) -> Self {
@@ -55,15 +66,31 @@ impl Failure {
         self
     }
 
+    /// What a caller can react to, where no server said it.
+    pub(crate) fn code(mut self, code: Option<Code>) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// Which line of the input it concerns, counted from one; said beside the text.
+    pub(crate) fn line(mut self, line: u64) -> Self {
+        self.line = Some(line);
+        self
+    }
+
     /// Writes it to standard error and gives the exit code.
     pub(crate) fn report(&self, json: bool) -> ExitCode {
         if self.quiet {
             return ExitCode::SUCCESS;
         }
+        progress::beside(|| self.write(json));
+        ExitCode::from(self.exit as u8)
+    }
+
+    fn write(&self, json: bool) {
         let mut err = std::io::stderr().lock();
         // There is no other place to complain if standard error is gone.
         let _ = if json { writeln!(err, "{}", self.to_json()) } else { writeln!(err, "{}", self.to_text()) };
-        ExitCode::from(self.exit as u8)
     }
 
     fn to_text(&self) -> String {
@@ -74,10 +101,55 @@ impl Failure {
     }
 
     fn to_json(&self) -> serde_json::Value {
-        let error = serde_json::json!({
-            "code": self.code, "message": self.what, "field": self.field, "hint": self.todo, "exit": self.exit as u8,
+        let mut error = serde_json::json!({
+            "code": self.code_name(), "message": self.what, "field": self.field, "hint": self.todo,
+            "exit": self.exit as u8,
         });
+        if let Some(line) = self.line {
+            error["line"] = line.into();
+        }
         serde_json::json!({ "error": error })
+    }
+
+    /// The code on the wire; what failed on this side alone has the nearest, or the one that only we use.
+    fn code_name(&self) -> &'static str {
+        match (self.code, self.exit) {
+            (Some(code), _) => code.as_str(),
+            (None, Exit::Usage) => Code::Invalid.as_str(),
+            (None, Exit::Refused) => Code::Forbidden.as_str(),
+            (None, Exit::Unreachable) => Code::Unavailable.as_str(),
+            (None, Exit::Failed) => "FAILED",
+        }
+    }
+}
+
+/// What a server says of its commands, and what says the same here.
+const WORDS: [(&str, &str); 6] = [
+    ("`list_dead_letters`", "`arqon dead-letters list`"),
+    ("`list_subscriptions`", "`arqon subscriptions list`"),
+    ("`delete_subscription`", "`arqon subscriptions delete`"),
+    ("`list_channels`", "`arqon channels ROOM`"),
+    ("`register` with `skills`", "`arqon reply @AGENT --skill NAME`"),
+    ("`durable` and a name", "`--durable NAME`"),
+];
+
+fn in_our_words(hint: &str) -> String {
+    WORDS.iter().fold(hint.to_owned(), |text, (theirs, ours)| text.replace(theirs, ours))
+}
+
+/// A field's name without the place that it has on the wire.
+fn argument(field: &str) -> &str {
+    field.strip_prefix("args.").unwrap_or(field)
+}
+
+/// What happened. Where something is not there, its sentence names it already.
+fn sentence(error: &Error) -> String {
+    match (error, error.field()) {
+        (Error::Refused(refused), Some(_)) if refused.code() == Code::NotFound => {
+            refused.message().to_owned()
+        }
+        (Error::Refused(refused), Some(field)) => format!("{}: {}", argument(field), refused.message()),
+        _ => error.to_string(),
     }
 }
 
@@ -86,6 +158,10 @@ impl From<Error> for Failure {
         let (exit, todo) = match &error {
             Error::Unreachable { .. } => {
                 (Exit::Unreachable, Some("start one with `arqon serve`, or name another with --url"))
+            }
+            Error::Tls { .. } => (Exit::Unreachable, None),
+            Error::Foreign { .. } => {
+                (Exit::Unreachable, Some("name the address of an Arqon with --url; `arqon serve` starts one"))
             }
             Error::Lost(_) => (Exit::Unreachable, Some("try again; the request may have been carried out")),
             Error::Timeout(_) => (Exit::Failed, Some("is somebody there to answer? --timeout waits longer")),
@@ -105,10 +181,10 @@ impl From<Error> for Failure {
                 _ => (Exit::Failed, None),
             },
         };
-        let mut failure = Failure::new(exit, &error);
-        failure.todo = error.hint().or(todo).map(str::to_owned);
-        failure.code = error.code().map(Code::as_str);
-        failure.field = error.field().map(str::to_owned);
+        let mut failure = Failure::new(exit, sentence(&error));
+        failure.todo = error.hint().map(in_our_words).or(todo.map(str::to_owned));
+        failure.code = error.code();
+        failure.field = error.field().map(|field| argument(field).to_owned());
         failure
     }
 }
@@ -153,6 +229,47 @@ mod tests {
         let failure = Failure::from(Error::Refused(refused));
         assert_eq!((failure.exit, failure.todo.as_deref()), (Exit::Refused, Some("use another room")));
         assert_eq!(Failure::from(Error::Refused(Core::invalid("payload", "no"))).exit, Exit::Usage);
+    }
+
+    #[test]
+    fn a_server_speaks_of_commands_and_we_of_ours() {
+        let refused = Core::new(Code::NotFound, "there is no dead letter `x`")
+            .with_field("args.id")
+            .with_hint("`list_dead_letters` shows those that exist");
+        let failure = Failure::from(Error::Refused(refused));
+        assert_eq!(
+            failure.to_text(),
+            "arqon: there is no dead letter `x`\n  `arqon dead-letters list` shows those that exist"
+        );
+        assert_eq!(failure.to_json()["error"]["field"], "id");
+        assert_eq!(
+            Failure::from(Error::Refused(Core::invalid("args.limit", "too much"))).what,
+            "limit: too much"
+        );
+    }
+
+    #[test]
+    fn another_kind_of_server_is_as_good_as_none() {
+        let url = || "http://127.0.0.1:1".to_owned();
+        let foreign =
+            Error::Foreign { url: url(), what: "an HTTP server", reason: "/ws answered 404".to_owned() };
+        let failure = Failure::from(foreign);
+        assert_eq!(failure.exit, Exit::Unreachable);
+        assert_eq!(
+            failure.what,
+            "there is an HTTP server at http://127.0.0.1:1, but it is not an Arqon (/ws answered 404)"
+        );
+        let tls = Failure::from(Error::Tls { url: url(), reason: "no".to_owned(), hint: "use --ca" });
+        assert_eq!((tls.exit, tls.todo.as_deref()), (Exit::Unreachable, Some("use --ca")));
+    }
+
+    #[test]
+    fn a_failure_in_json_always_has_a_code() {
+        let codes = [Exit::Failed, Exit::Usage, Exit::Refused, Exit::Unreachable]
+            .map(|exit| Failure::new(exit, "x").line(3).to_json()["error"].clone())
+            .map(|error| (error["code"].as_str().map(str::to_owned), error["line"].as_u64()));
+        let expected = ["FAILED", "VALIDATION_ERROR", "AUTHORIZATION_ERROR", "UNAVAILABLE"];
+        assert_eq!(codes, expected.map(|code| (Some(code.to_owned()), Some(3))));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod input;
 mod pipeline;
+mod receipts;
 
 use crate::connect::{Outcome, block_on, with_client};
 use crate::failure::Failure;

@@ -12,6 +12,7 @@ mod kills;
 #[path = "../../src/commands/demo/proof.rs"]
 mod proof;
 mod proof_tests;
+mod readers;
 
 use arqon_testkit::process::Site;
 use std::time::Duration;

@@ -4,6 +4,7 @@
 
 use super::Pub;
 use super::input::{Line, Lines, Source};
+use super::receipts::Receipts;
 use crate::connect::Outcome;
 use crate::failure::Failure;
 use crate::options::Global;
@@ -12,7 +13,6 @@ use crate::terminal::note;
 use arqon_client::{Code, Error, Payload, Pending, Publisher, Receipt, SystemEnvironment};
 use arqon_core::env::Clock;
 use std::collections::VecDeque;
-use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -38,10 +38,12 @@ pub(super) struct Pipeline<'a> {
     publisher: &'a Publisher,
     clock: SystemEnvironment,
     counts: Counts,
-    out: std::io::BufWriter<std::io::Stdout>,
+    out: Receipts<std::io::Stdout>,
     progress: Option<Progress>,
     total: Option<u64>,
     last: Option<Receipt>,
+    /// The code of the first line that was refused.
+    refusal: Option<Code>,
 }
 
 impl<'a> Pipeline<'a> {
@@ -52,10 +54,11 @@ impl<'a> Pipeline<'a> {
             publisher,
             clock: SystemEnvironment::new(),
             counts: Counts::default(),
-            out: std::io::BufWriter::with_capacity(64 * 1024, std::io::stdout()),
+            out: Receipts::new(std::io::stdout()),
             progress: None,
             total: None,
             last: None,
+            refusal: None,
         }
     }
 
@@ -75,7 +78,7 @@ impl<'a> Pipeline<'a> {
                         self.out.flush()?;
                     }
                 }
-                line = lines.next(), if !at_end && pending.len() < window => match line? {
+                line = lines.next(), if !at_end && pending.len() < window => match line.map_err(Failure::failed)? {
                     None => at_end = true,
                     Some(line) => {
                         number += 1;
@@ -111,7 +114,7 @@ impl<'a> Pipeline<'a> {
             let mut json = Vec::with_capacity(160);
             arqon_wire::json::write_receipt_data(&mut json, &receipt);
             json.push(b'\n');
-            self.out.write_all(&json)?;
+            self.out.write(&json)?;
         }
         if self.counts.confirmed.is_multiple_of(LOOK_EVERY) {
             self.draw(bytes);
@@ -141,11 +144,14 @@ impl<'a> Pipeline<'a> {
             let failure = Failure::from(error);
             let so_far = grouped(self.counts.confirmed);
             let at = format!("at message {} ({so_far} confirmed before)", grouped(line));
-            return Err(if line > 1 { failure.during(at) } else { failure });
+            return Err(if line > 1 { failure.during(at).line(line) } else { failure });
         }
         self.counts.refused += 1;
-        if self.counts.refused <= REFUSED_SHOWN {
-            note(&format!("message {line} was refused: {error}"));
+        self.refusal = self.refusal.or(error.code());
+        // A machine is told of each; a person of the first ones.
+        if self.global.json || self.counts.refused <= REFUSED_SHOWN {
+            let failure = Failure::from(error).during(format!("message {line} was refused"));
+            failure.line(line).report(self.global.json);
         }
         Ok(())
     }
@@ -166,9 +172,9 @@ impl<'a> Pipeline<'a> {
         if refused > 0 {
             let all = counted(refused + confirmed, "message");
             let what = format!("refused: {} of {all}; stored: {}", grouped(refused), grouped(confirmed));
-            return Err(
-                Failure::failed(what).todo("the first ones are named above; mend them and send them again")
-            );
+            let named = if refused > REFUSED_SHOWN && !self.global.json { "the first ones" } else { "they" };
+            let todo = format!("{named} are named above; mend what was refused and send it again");
+            return Err(Failure::failed(what).code(self.refusal).todo(todo));
         }
         if self.global.chatty() && !self.global.json {
             note(&summary(self.last.as_ref(), (confirmed, duplicates), self.clock.monotonic()));
