@@ -16,8 +16,10 @@ use proof::{Evidence, Verdict, judge};
 use stage::{Agent, Stage};
 use std::cell::Cell;
 use std::process::{ExitCode, Stdio};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::process::Child;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, interval, sleep};
 use view::{Event, Scene, View};
 
@@ -63,7 +65,7 @@ impl Demo {
                     Ok(played) => played.map_err(failed),
                     Err(_) => Err(Failure::failed(format!("the demo was not over after {} s", LIMIT.as_secs()))),
                 }),
-                _ = tokio::signal::ctrl_c() => None,
+                () = interrupted() => None,
             }
         });
         // Whoever interrupts does not want to look into it; the folder goes with the stage.
@@ -193,6 +195,18 @@ async fn ask(stage: &Stage, asked: &Asked) -> anyhow::Result<()> {
             asked.answered.set(asked.answered.get() + 1);
         }
     }
+}
+
+/// Ends when somebody wants the demo to end: at the terminal, by `kill`, or by closing the terminal.
+async fn interrupted() {
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    // A signal that cannot be waited for ends the process by itself.
+    let mut signals: Vec<Signal> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
+    std::future::poll_fn(|cx| match signals.iter_mut().any(|signal| signal.poll_recv(cx).is_ready()) {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
+    .await;
 }
 
 fn failed(error: anyhow::Error) -> Failure {
