@@ -12,8 +12,8 @@ mod options;
 mod progress;
 mod show;
 mod terminal;
+mod usage;
 
-use clap::Parser;
 use std::process::ExitCode;
 
 /// Many small allocations that live briefly, on several threads: what this allocator is made for.
@@ -21,7 +21,10 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = options::Cli::parse();
+    let cli = match usage::read() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     match commands::run(&cli) {
         Ok(code) => code,
         Err(failure) => failure.report(cli.global.json),

@@ -2,6 +2,7 @@
 
 use crate::commands::Command;
 use arqon_client::{Builder, Client, DEFAULT_URL};
+use clap::builder::TypedValueParser;
 use clap::{Args, Parser};
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -48,6 +49,8 @@ pub(crate) struct Global {
         env = "ARQON_CA",
         hide_env_values = true,
         value_name = "FILE",
+        value_parser = clap::builder::OsStringValueParser::new().map(PathBuf::from),
+        value_hint = clap::ValueHint::FilePath,
         help_heading = "Global options"
     )]
     pub(crate) ca: Option<PathBuf>,
@@ -66,7 +69,8 @@ impl Global {
     /// A client to be, with the server and the token that were asked for.
     pub(crate) fn client(&self, command: &str) -> Builder {
         let builder = Client::builder(&self.url).name(format!("arqon {command}"));
-        let builder = match &self.ca {
+        // A variable that is set to nothing counts as not set.
+        let builder = match self.ca.as_ref().filter(|path| !path.as_os_str().is_empty()) {
             Some(path) => builder.authorities(path),
             None => builder,
         };
@@ -99,6 +103,15 @@ impl Global {
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     arqon_server::config::parse_duration(text)
         .ok_or_else(|| "expected a time such as `500ms`, `5s`, `10m` or `2h`".to_owned())
+}
+
+/// How long an answer may take: what a server waits for at most.
+pub(crate) fn answer_time(text: &str) -> Result<Duration, String> {
+    let limits = Duration::from_millis(1)..=Duration::from_secs(300);
+    duration(text).and_then(|time| match limits.contains(&time) {
+        true => Ok(time),
+        false => Err("expected a time from `1ms` to `300s`".to_owned()),
+    })
 }
 
 /// A span of time, or `forever`.

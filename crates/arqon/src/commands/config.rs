@@ -60,7 +60,7 @@ impl Config {
             Action::Schema => line(&format!("{:#}", Settings::schema()))?,
             Action::Dump(source) => {
                 let config = Settings::load(&source.sources()).map_err(|problems| {
-                    Failure::failed(problems)
+                    Failure::usage(problems)
                         .todo("mend the values named above; docs/configuration.md lists every key")
                 })?;
                 line(config.dump().trim_end())?;

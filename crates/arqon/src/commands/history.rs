@@ -4,7 +4,7 @@ use crate::connect::{Outcome, block_on, with_client};
 use crate::failure::Failure;
 use crate::options::{Global, Patience};
 use crate::show;
-use crate::terminal::{Paint, Style, harmless};
+use crate::terminal::{Paint, Style, harmless, note};
 use arqon_wire::parse_timestamp;
 use clap::Args;
 use serde::Deserialize;
@@ -68,8 +68,19 @@ impl History {
                 }
             }
             out.flush()?;
+            if answer.messages.is_empty() && !global.json && !global.quiet {
+                note(&nothing(&self.address, self.after.as_deref()));
+            }
             Ok(ExitCode::SUCCESS)
         }))
+    }
+}
+
+/// What is said where there is nothing to show.
+fn nothing(address: &str, after: Option<&str>) -> String {
+    match after {
+        None => format!("nothing has been published in `{}`", harmless(address)),
+        Some(after) => format!("there is nothing in `{}` after {}", harmless(address), harmless(after)),
     }
 }
 

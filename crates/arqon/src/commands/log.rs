@@ -66,7 +66,7 @@ impl Log {
     pub(crate) fn run(&self, global: &Global) -> Outcome {
         match &self.action {
             Action::Check { dir } => {
-                let dir = folder(dir);
+                let dir = existing(dir)?;
                 let found = check(&dir).map_err(|e| unreadable(&dir, &e))?;
                 line(&if global.json {
                     report::json(&found).to_string()
@@ -80,7 +80,7 @@ impl Log {
                     tenant: tenant.as_deref().map(Tenant::parse).transpose()?,
                     pattern: pattern.as_deref().map(Pattern::parse).transpose()?,
                 };
-                print(&folder(dir), &filter, global.quiet)
+                print(&existing(dir)?, &filter, global.quiet)
             }
         }
     }
@@ -93,6 +93,23 @@ fn folder(dir: &Path) -> PathBuf {
         Some(parent) if inner && parent.as_os_str().is_empty() => PathBuf::from("."),
         Some(parent) if inner => parent.to_path_buf(),
         _ => dir.to_path_buf(),
+    }
+}
+
+/// The same, if a log is there and may be read.
+fn existing(dir: &Path) -> Result<PathBuf, Failure> {
+    let dir = folder(dir);
+    let todo = "name the folder that `arqon serve --data` was given";
+    match std::fs::read_dir(dir.join("log")) {
+        Ok(_) => Ok(dir),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(Failure::usage(format!("there is no log in {}", dir.display())).todo(todo))
+        }
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            let failure = Failure::failed(format!("permission denied: {}", dir.join("log").display()));
+            Err(failure.todo("run it as the user who owns the folder"))
+        }
+        Err(e) => Err(Failure::failed(format!("cannot read {}: {e}", dir.join("log").display()))),
     }
 }
 
@@ -145,5 +162,6 @@ mod tests {
         assert_eq!(folder(data.path()), data.path());
         assert_eq!(folder(&data.path().join("log")), data.path());
         assert_eq!(folder(Path::new("log")), Path::new("."));
+        assert_eq!(existing(data.path()).unwrap(), data.path());
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::connect::{Outcome, block_on, with_client};
 use crate::failure::Failure;
-use crate::options::{Global, Patience, duration};
+use crate::options::{Global, Patience, answer_time};
 use crate::show;
 use arqon_client::Payload;
 use arqon_core::Target;
@@ -22,8 +22,8 @@ pub(crate) struct Req {
     address: String,
     /// A JSON object, or text that becomes {"text": …}; `-` reads standard input to its end.
     payload: String,
-    /// How long to wait for the answer.
-    #[arg(long, default_value = "5s", value_parser = duration)]
+    /// How long to wait for the answer (1ms to 300s).
+    #[arg(long, default_value = "5s", value_parser = answer_time)]
     timeout: Duration,
 }
 

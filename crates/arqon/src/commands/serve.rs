@@ -6,7 +6,7 @@ use crate::options::Global;
 use arqon_server::config::Sources;
 use arqon_server::{Config, Signals};
 use clap::Args;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 /// Run the bus: one process, one port, one data folder.
@@ -24,7 +24,7 @@ Examples:
 )]
 pub(crate) struct Serve {
     /// Address and port for everything [default: 127.0.0.1:9100]; port 0 picks a free one.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     listen: Option<SocketAddr>,
     /// The data folder [default: ./arqon-data].
     #[arg(long, value_name = "DIR")]
@@ -47,6 +47,24 @@ pub(crate) struct Serve {
     /// The least level of log lines, such as `debug` or `info,arqon_ws=debug` [default: info].
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
+}
+
+/// An address and a port; a name stands for its first address, one of version 4 where there is one.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let expected = "expected IP:PORT or NAME:PORT, such as 127.0.0.1:9100 or [::1]:9100";
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let (name, port) = text.rsplit_once(':').ok_or(expected)?;
+    let port: u16 = port.parse().map_err(|_| expected)?;
+    // An address of version 6 without brackets leaves open where it ends.
+    if name.is_empty() || name.contains([':', '[']) {
+        return Err(expected.to_owned());
+    }
+    let found = (name, port).to_socket_addrs().map_err(|e| format!("`{name}` has no address: {e}"))?;
+    let found: Vec<SocketAddr> = found.collect();
+    let first = found.iter().find(|address| address.is_ipv4()).or(found.first());
+    first.copied().ok_or_else(|| format!("`{name}` has no address"))
 }
 
 impl Serve {
@@ -94,9 +112,23 @@ fn failure(error: &anyhow::Error) -> Failure {
         Some(std::io::ErrorKind::AddrInUse) => {
             failure.todo("another program listens there; choose another port with --listen 127.0.0.1:0")
         }
-        Some(std::io::ErrorKind::PermissionDenied) => {
-            failure.todo("choose a folder that you may write with --data, or a port from 1024 up with --listen")
-        }
+        Some(std::io::ErrorKind::PermissionDenied) => failure
+            .todo("choose a folder that you may write with --data, or a port from 1024 up with --listen"),
         _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_be_a_name_and_needs_a_port() {
+        let read = |text: &str| address(text).map(|address| address.to_string());
+        assert_eq!(read("localhost:9316").as_deref(), Ok("127.0.0.1:9316"));
+        assert_eq!(read("[::1]:0").as_deref(), Ok("[::1]:0"));
+        for text in ["127.0.0.1", "localhost", ":9100", "::1:9100", "127.0.0.1:port", "127.0.0.1:99999"] {
+            assert!(read(text).is_err_and(|said| said.contains("expected IP:PORT")), "{text}");
+        }
     }
 }

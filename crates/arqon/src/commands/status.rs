@@ -54,12 +54,15 @@ fn text(paint: Paint, url: &str, status: &Value) -> String {
         let names: Vec<String> = agents.iter().map(agent).collect();
         out.push(format!("  agents    {}", names.join(", ")));
     }
-    out.push(String::new());
+    // Counts over all tenants, which a server shows only to those who look after all of it.
     let metrics = status["metrics"].as_object().into_iter().flatten();
     let numbers: Vec<(&String, String)> = metrics
         .filter(|(name, _)| *name != "uptime_seconds")
         .map(|(name, value)| (name, number(value)))
         .collect();
+    if !numbers.is_empty() {
+        out.push(String::new());
+    }
     let width = numbers.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     out.extend(numbers.iter().map(|(name, value)| format!("  {name:<width$}  {value}")));
     out.join("\n")
@@ -108,5 +111,12 @@ mod tests {
 
               messages_stored_total  12,345"#]]
         .assert_eq(&text(Paint::none(), "http://127.0.0.1:9100", &status));
+    }
+
+    #[test]
+    fn a_status_without_numbers_ends_with_what_there_is() {
+        let status = json!({ "version": "0.1.0", "healthy": true, "connections": [{"sender": "ci"}] });
+        let shown = text(Paint::none(), "http://127.0.0.1:9100", &status);
+        assert!(shown.ends_with("connected 1 (ci ×1)"), "{shown}");
     }
 }

@@ -66,6 +66,91 @@ fn what_is_asked_wrongly_is_code_2() {
 }
 
 #[test]
+fn nothing_where_something_is_needed_is_code_2() {
+    check(&["--token", "", "status"], 2, "--token is empty");
+    check(&["status", "--token="], 2, "--token is empty");
+    check(&["--url", "", "status"], 2, "--url is empty");
+    check(&["req", "a:b", "x", "--timeout", "0s"], 2, "expected a time from `1ms` to `300s`");
+    check(&["req", "a:b", "x", "--timeout", "301s"], 2, "expected a time from `1ms` to `300s`");
+    check(&["serve", "--listen", "127.0.0.1"], 2, "expected IP:PORT");
+    check(&["log", "check", "/nope"], 2, "there is no log in /nope");
+    check(&["log", "dump", "/nope"], 2, "there is no log in /nope");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("bad.toml");
+    std::fs::write(&path, "[server]\nlistne = 1\n").expect("it can be written");
+    check(&["config", "dump", "--config", path.to_str().expect("an ASCII path")], 2, "listne");
+}
+
+#[test]
+fn a_variable_that_is_set_to_nothing_counts_as_not_set() {
+    let url = nobody();
+    for name in ["ARQON_TOKEN", "ARQON_CA"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_arqon"));
+        let output = command.args(["--url", &url, "status"]).env(name, "").output().expect("the binary runs");
+        assert_eq!(output.status.code(), Some(4), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn usage_lines_say_what_was_typed_and_not_what_stands_in_the_environment() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_arqon"));
+    command.args(["pub", "--no-such-option"]).env("ARQON_URL", "http://127.0.0.1:1").env("ARQON_TOKEN", "x");
+    let output = command.output().expect("the binary runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("Usage: arqon pub") && !errors.contains("--url"), "{errors}");
+}
+
+/// Answers every connection with some bytes, whatever it says.
+fn answers(bytes: &'static [u8]) -> String {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(bytes);
+        }
+    });
+    address.to_string()
+}
+
+#[test]
+fn what_is_not_an_arqon_is_code_4_and_said() {
+    let not_found = b"HTTP/1.0 404 File not found\r\nContent-Length: 6\r\n\r\n<html>";
+    let address = answers(not_found);
+    let says =
+        format!("there is an HTTP server at http://{address}, but it is not an Arqon (/ws answered 404)\n");
+    check(&["--url", &address, "status"], 4, &says);
+    check(&["--url", &answers(b"SSH-2.0-x\r\n\r\n"), "status"], 4, "but it is not an Arqon");
+    let says = "failed: what answers there does not speak TLS\n  use http://";
+    check(&["--url", &format!("https://{}", answers(not_found)), "status"], 4, says);
+}
+
+#[test]
+fn what_is_used_wrongly_is_json_too() {
+    let commands: [&[&str]; 4] = [
+        &["pub", "--json"],
+        &["--json", "no-such-command"],
+        &["--json", "--token", "", "status"],
+        &["pub", "nochannel", "x", "--json"],
+    ];
+    for args in commands {
+        let errors = check(args, 2, "{");
+        assert_eq!(errors.lines().count(), 1, "{errors}");
+        let error: serde_json::Value = serde_json::from_str(&errors).expect("one JSON object");
+        assert_eq!(
+            (&error["error"]["code"], &error["error"]["exit"]),
+            (&"VALIDATION_ERROR".into(), &2.into())
+        );
+        assert!(error["error"]["message"].as_str().is_some_and(|text| !text.contains('\n')), "{errors}");
+    }
+    // Behind `--` it is a program's word.
+    check(&["reply", "a:b", "--no-such-option", "--", "--json"], 2, "error: ");
+}
+
+#[test]
 fn errors_are_json_where_json_is_asked_for() {
     let url = nobody();
     let errors = check(&["--url", &url, "status", "--json"], 4, "{");

@@ -32,11 +32,15 @@ pub(super) async fn server(global: &Global) -> Vec<Finding> {
     let health = match builder.probe("/health").await {
         Ok((200, body)) => serde_json::from_slice::<Value>(&body).unwrap_or_default(),
         Ok((status, _)) => {
-            let text = format!("{} answers /health with {status}", global.url);
-            return vec![Finding::bad("server", text, "is it an Arqon? name another with --url")];
+            let url = &global.url;
+            let text = format!(
+                "there is an HTTP server at {url}, but it is not an Arqon (/health answered {status})"
+            );
+            let todo = "name the address of an Arqon with --url; `arqon serve` starts one";
+            return vec![Finding::bad("server", text, todo).because(Exit::Unreachable)];
         }
         Err(error) => {
-            let todo = "start one with `arqon serve`, or name another with --url";
+            let todo = error.hint().unwrap_or("start one with `arqon serve`, or name another with --url");
             return vec![Finding::bad("server", error.to_string(), todo).because(Exit::Unreachable)];
         }
     };

@@ -51,9 +51,7 @@ impl Program {
         match tokio::time::timeout(self.timeout, self.run(request)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(e)) => Answer::trouble(format!("cannot run `{name}`: {e}"), None),
-            Err(_) => {
-                Answer::trouble(format!("`{name}` took longer than {:?}", self.timeout), None)
-            }
+            Err(_) => Answer::trouble(format!("`{name}` took longer than {:?}", self.timeout), None),
         }
     }
 
