@@ -55,14 +55,15 @@ pub struct RecordsConfig {
     /// Memory for blocks read from disk. Records are small and few beside messages.
     pub cache_bytes: u64,
     /// Writes are refused while less than this is free on the disk: room for the journal and one table, so that
-    /// fjall does not meet a full disk half-way, which it does not survive.
-    pub reserve_bytes: u64,
+    /// fjall does not meet a full disk half-way, which it does not survive. `None` is 5 % of the file system and at
+    /// most 64 MiB: with more than that a small disk would be refused although it is empty.
+    pub reserve_bytes: Option<u64>,
 }
 
 impl Default for RecordsConfig {
     fn default() -> Self {
         let mib = 1024 * 1024;
-        RecordsConfig { queue_bytes: 64 * mib, cache_bytes: 32 * mib, reserve_bytes: 64 * mib }
+        RecordsConfig { queue_bytes: 64 * mib, cache_bytes: 32 * mib, reserve_bytes: None }
     }
 }
 

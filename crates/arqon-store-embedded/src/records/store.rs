@@ -18,6 +18,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
 /// Journals on disk before tables are written out to let them go: what is read again at opening.
 const JOURNAL_BYTES: u64 = 128 * 1024 * 1024;
+/// The most that stays free without being asked for.
+const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
 /// Entries looked at, and bytes returned, in one page of a scan: bounds what a poll costs.
 const LOOKED_AT_MAX: usize = 8192;
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
@@ -28,8 +30,12 @@ pub(super) struct Store {
     pub(super) damaged: AtomicU64,
     /// Set once a write failed: nothing more is taken.
     pub(super) stopped: AtomicBool,
-    /// Where it lies, and how many bytes stay free there.
-    pub(super) reserve: (PathBuf, u64),
+    /// Where it lies.
+    folder: PathBuf,
+    /// How many bytes stay free there; `None` is a part of the disk.
+    reserve: Option<u64>,
+    /// Whether writes are refused for lack of space: said when it begins and when it ends.
+    refusing: AtomicBool,
 }
 
 pub(super) struct Opened {
@@ -41,7 +47,7 @@ pub(super) struct Opened {
 }
 
 /// Opens the folder, making it if it is not there.
-pub(super) fn open(folder: &Path, cache_bytes: u64, reserve_bytes: u64) -> Result<Opened, StoreError> {
+pub(super) fn open(folder: &Path, cache_bytes: u64, reserve: Option<u64>) -> Result<Opened, StoreError> {
     let made = |e| failure::io("the folder of records cannot be made", e);
     std::fs::create_dir_all(folder).map_err(made)?;
     if let Some(parent) = folder.parent() {
@@ -50,7 +56,8 @@ pub(super) fn open(folder: &Path, cache_bytes: u64, reserve_bytes: u64) -> Resul
     let (mirror, mirrored) = Mirror::open(&folder.join("marks"))
         .map_err(|e| failure::io("the mark of the records is not readable", e))?;
     let mut store = open_fjall(&folder.join("store"), cache_bytes)?;
-    store.reserve = (folder.to_owned(), reserve_bytes);
+    store.folder = folder.to_owned();
+    store.reserve = reserve;
     let stored = store.marks()?;
     let lost_synced = mirrored.synced > stored.last;
     let report = RecordsReport { lost_batches: mirrored.last.saturating_sub(stored.last), lost_synced };
@@ -72,8 +79,15 @@ fn open_fjall(path: &Path, cache_bytes: u64) -> Result<Store, StoreError> {
             .open()?;
         let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
         let documents = db.keyspace("documents", options)?;
-        let (damaged, stopped) = (AtomicU64::new(0), AtomicBool::new(false));
-        Ok(Store { db, documents, damaged, stopped, reserve: (PathBuf::new(), 0) })
+        Ok(Store {
+            db,
+            documents,
+            damaged: AtomicU64::new(0),
+            stopped: AtomicBool::new(false),
+            folder: PathBuf::new(),
+            reserve: None,
+            refusing: AtomicBool::new(false),
+        })
     };
     // fjall asserts some of what it reads from disk; for us that is damage like any other.
     match std::panic::catch_unwind(AssertUnwindSafe(open)) {
@@ -85,20 +99,34 @@ fn open_fjall(path: &Path, cache_bytes: u64) -> Result<Store, StoreError> {
     }
 }
 
+/// What stays free on a disk of so many bytes: room for the journal and one table, and on a small disk, which has no
+/// room for that, a twentieth.
+fn usual_reserve(disk: u64) -> u64 {
+    RESERVE_BYTES.min(disk / 20)
+}
+
 impl Store {
     /// Whether a write would be tried now.
     pub(super) fn check_writable(&self) -> Result<(), StoreError> {
         if self.stopped.load(Relaxed) {
             return Err(failure::stopped());
         }
-        let (folder, reserve) = &self.reserve;
-        if *reserve == 0 {
+        if self.reserve == Some(0) {
             return Ok(());
         }
-        let disk = rustix::fs::statvfs(folder)
+        let disk = rustix::fs::statvfs(&self.folder)
             .map_err(|e| failure::io("the disk of the records does not answer", e.into()))?;
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        if free < *reserve {
+        let whole = disk.f_blocks.saturating_mul(disk.f_frsize);
+        let reserve = self.reserve.unwrap_or_else(|| usual_reserve(whole));
+        let refusing = free < reserve;
+        if self.refusing.swap(refusing, Relaxed) != refusing {
+            match refusing {
+                true => tracing::error!(free, reserve, "the disk is full: records refuse writes"),
+                false => tracing::info!(free, reserve, "the disk has space again: records take writes"),
+            }
+        }
+        if refusing {
             let text = format!("the disk is full: {free} bytes are free, {reserve} are kept in reserve");
             return Err(StoreError::new(StoreErrorKind::Unavailable, text));
         }
@@ -199,5 +227,18 @@ impl Walk<'_> {
         let Some(value) = found else { return Ok(None) };
         let document = self.store.decode(&key, value.into())?;
         Ok(Some(document).filter(|d| d.is_live(self.scan.now) && d.has_index(name, wanted)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::usual_reserve;
+
+    #[test]
+    fn a_small_disk_keeps_a_twentieth_and_no_disk_more_than_64_mib() {
+        const MIB: u64 = 1 << 20;
+        for (disk, reserve) in [(0, 0), (40 * MIB, 2 * MIB), (1280 * MIB, 64 * MIB), (u64::MAX, 64 * MIB)] {
+            assert_eq!(usual_reserve(disk), reserve, "{disk}");
+        }
     }
 }

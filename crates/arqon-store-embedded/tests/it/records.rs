@@ -244,7 +244,7 @@ async fn a_second_opener_is_refused() {
 #[tokio::test]
 async fn a_full_disk_refuses_writes_and_serves_reads() {
     let dir = written(1).await;
-    let config = RecordsConfig { reserve_bytes: u64::MAX, ..RecordsConfig::default() };
+    let config = RecordsConfig { reserve_bytes: Some(u64::MAX), ..RecordsConfig::default() };
     let records = EmbeddedRecords::open_with(dir.path(), config).unwrap();
     let refused = records.commit(vec![put(1)], Durability::Buffered, NOW).await.err().unwrap();
     assert_eq!(refused.kind, StoreErrorKind::Unavailable);
