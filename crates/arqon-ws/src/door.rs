@@ -131,6 +131,10 @@ fn who(parts: &Parts) -> Result<ConnectInfo, Refusal> {
             _ => {}
         }
     }
+    if info.agent.is_none() && !info.skills.is_empty() {
+        // They would be dropped without a word: `@skill/NAME` finds agents only.
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "agent: needed, since `skills` is given"));
+    }
     Ok(info)
 }
 

@@ -78,6 +78,22 @@ async fn nobody_gets_in_without_a_good_token() {
 }
 
 #[tokio::test]
+async fn skills_without_an_agent_are_refused_and_not_dropped() {
+    let site = Site::start().await;
+    for skills in ["a%20b", "plan"] {
+        let answer = site.send(upgrade(&format!("/ws?skills={skills}"))).await;
+        let details = answer.json()["details"].as_str().unwrap().to_owned();
+        assert!(
+            answer.status == 400 && details.starts_with("agent: ") && details.contains("`skills`"),
+            "{details}"
+        );
+    }
+    let answer = site.send(upgrade("/ws?agent=planner&skills=a%20b")).await;
+    let details = answer.json()["details"].as_str().unwrap().to_owned();
+    assert!(answer.status == 400 && details.contains("skill"), "{details}");
+}
+
+#[tokio::test]
 async fn what_comes_in_by_one_door_goes_out_by_the_other() {
     let site = Site::start().await;
     let mut socket = Socket::open(&site).await;
