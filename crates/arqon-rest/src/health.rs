@@ -46,6 +46,8 @@ pub(crate) async fn ready(State(rest): State<Arc<Rest>>) -> Response {
             Value::map([
                 ("lifecycle", if stopping { "stopping" } else { "ok" }.into()),
                 ("storage", storage.map_or_else(|| "ok".to_owned(), |e| e.to_string()).into()),
+                // Said, and no reason to send work elsewhere: it is served around.
+                ("integrity", (rest.damage)().describe().into()),
             ]),
         ),
     ]);
@@ -82,7 +84,8 @@ pub(crate) async fn metrics(
         }
     }
     let mut text = String::with_capacity(8192);
-    for metric in rest.bus.metrics().into_iter().chain(process::metrics()) {
+    let damage = (rest.damage)().metrics();
+    for metric in rest.bus.metrics().into_iter().chain(damage).chain(process::metrics()) {
         write_metric(&mut text, &metric);
     }
     write_answers(&mut text, &rest);

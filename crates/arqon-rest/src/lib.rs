@@ -19,7 +19,7 @@ mod process;
 mod rest;
 
 pub use problem::status_of;
-pub use rest::{Authenticate, Build, Rest, Settings};
+pub use rest::{Authenticate, Build, Damage, Rest, Settings};
 
 use arqon_core::operations::{self, Method};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};

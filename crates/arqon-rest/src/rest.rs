@@ -1,7 +1,7 @@
 //! What every handler shares: the bus, who may come in, bounds, and how answers are made.
 
 use crate::problem;
-use arqon_core::bus::Bus;
+use arqon_core::bus::{Bus, Metric, MetricKind};
 use arqon_core::ids::encode_ulid;
 use arqon_core::value::Value;
 use arqon_core::{Ctx, Result};
@@ -59,6 +59,48 @@ pub struct Build {
     pub build_date: &'static str,
 }
 
+/// What the stores know to be damaged or missing. A server serves on with it; people should know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Damage {
+    /// Damaged places of the log: readers are told of them as gaps.
+    pub log_places: u64,
+    /// Rooms that went on in a new epoch at the start, since the end of their history may be lost.
+    pub new_epochs: u64,
+    /// Groups of batches of records that were written and were not there at the start.
+    pub lost_batches: u64,
+    /// Times that a document was met which is not what was written.
+    pub documents: u64,
+}
+
+impl Damage {
+    /// In a sentence, with what to do; `ok` when there is none.
+    pub(crate) fn describe(self) -> String {
+        let kinds = [
+            (self.log_places, "damaged places in the log: run `arqon log check`"),
+            (self.new_epochs, "rooms in a new epoch, since the end of their history may be lost"),
+            (self.lost_batches, "writes of records missing at the start: subscriptions may repeat"),
+            (self.documents, "reads of damaged records: the server's log names them"),
+        ];
+        let said: Vec<String> =
+            kinds.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        if said.is_empty() { "ok".to_owned() } else { said.join("; ") }
+    }
+
+    pub(crate) fn metrics(self) -> [Metric; 3] {
+        let gauge =
+            |name, help, value: u64| Metric { name, help, kind: MetricKind::Gauge, value: value as f64 };
+        [
+            gauge("log_new_epochs", "Rooms that went on in a new epoch at the start.", self.new_epochs),
+            gauge(
+                "records_lost_batches",
+                "Groups of writes of records missing at the start.",
+                self.lost_batches,
+            ),
+            gauge("records_damaged", "Times that a damaged record was met since the start.", self.documents),
+        ]
+    }
+}
+
 /// What the door is made of.
 pub struct Rest {
     /// The bus behind it.
@@ -71,6 +113,8 @@ pub struct Rest {
     pub build: Build,
     /// Cancelled when the server begins to stop: nothing new is taken, and streams end.
     pub stopping: CancellationToken,
+    /// What the stores know to be damaged.
+    pub damage: Arc<dyn Fn() -> Damage + Send + Sync>,
     /// Answers by class of status, 1xx to 5xx.
     pub answers: [AtomicU64; 5],
 }
@@ -84,7 +128,14 @@ impl Rest {
         build: Build,
         stopping: CancellationToken,
     ) -> Rest {
-        Rest { bus, authenticate, settings, build, stopping, answers: Default::default() }
+        let damage = Arc::new(Damage::default);
+        Rest { bus, authenticate, settings, build, stopping, damage, answers: Default::default() }
+    }
+
+    /// The door, which asks there for damage.
+    pub fn with_damage(mut self, damage: Arc<dyn Fn() -> Damage + Send + Sync>) -> Rest {
+        self.damage = damage;
+        self
     }
 
     /// A new request id.
@@ -118,4 +169,22 @@ pub(crate) fn json(status: StatusCode, mut body: Vec<u8>) -> Response {
     let mut response = (status, body).into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Damage;
+
+    #[test]
+    fn damage_is_said_kind_by_kind() {
+        assert_eq!(Damage::default().describe(), "ok");
+        let said = Damage { log_places: 2, lost_batches: 3, ..Damage::default() }.describe();
+        assert!(said.starts_with("2 damaged places in the log"), "{said}");
+        assert!(said.contains("; 3 writes of records missing"), "{said}");
+        let said = Damage { new_epochs: 1, documents: 4, ..Damage::default() }.describe();
+        assert!(
+            said.starts_with("1 rooms in a new epoch") && said.contains("; 4 reads of damaged"),
+            "{said}"
+        );
+    }
 }

@@ -8,6 +8,7 @@ mod limits;
 mod load;
 mod nearest;
 mod quantity;
+mod range;
 mod reference;
 pub(crate) mod setting;
 mod validate;
@@ -20,7 +21,7 @@ pub use reference::reference;
 pub use setting::{ByteSize, Key, Kind, Secret};
 
 use crate::doors::{HttpConfig, WsConfig};
-use crate::engine::{LogConfig, Place};
+use crate::engine::{LogConfig, Place, RecordsConfig};
 use crate::identity::AuthConfig;
 use crate::lifecycle::ShutdownConfig;
 use crate::listener::{ServerConfig, TlsConfig};
@@ -42,6 +43,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// The log of the embedded engine.
     pub log: LogConfig,
+    /// The records of the embedded engine.
+    pub records: RecordsConfig,
     /// The WebSocket door.
     pub ws: WsConfig,
     /// The HTTP door.
@@ -57,22 +60,24 @@ pub struct Config {
 impl Config {
     /// Reads all sources, lays them over the defaults and checks the result.
     pub fn load(sources: &Sources) -> Result<Config, Problems> {
-        let (config, mut problems) = load::read(sources);
-        if problems.is_empty() {
-            problems = config.validate();
-        }
+        let (config, problems) = Self::read(sources);
         if problems.is_empty() { Ok(config) } else { Err(Problems(problems)) }
     }
 
     /// Every problem of the sources, in the order of the keys; empty when a server could start from them.
     pub fn check(sources: &Sources) -> Vec<Problem> {
+        Self::read(sources).1
+    }
+
+    /// One way for both, so that starting names no fewer problems than checking.
+    fn read(sources: &Sources) -> (Config, Vec<Problem>) {
         let (config, mut problems) = load::read(sources);
         for problem in config.validate() {
             if !problems.iter().any(|p| p.key == problem.key) {
                 problems.push(problem);
             }
         }
-        problems
+        (config, problems)
     }
 
     /// What a combination of values gets wrong.
@@ -122,13 +127,14 @@ impl Config {
         reference::schema()
     }
 
-    pub(crate) fn sections(&self) -> [(&'static str, &dyn Section); 9] {
+    pub(crate) fn sections(&self) -> [(&'static str, &dyn Section); 10] {
         [
             ("server", &self.server),
             ("server.tls", &self.tls),
             ("auth", &self.auth),
             ("limits", &self.limits),
             ("log", &self.log),
+            ("records", &self.records),
             ("ws", &self.ws),
             ("http", &self.http),
             ("logging", &self.logging),
@@ -136,13 +142,14 @@ impl Config {
         ]
     }
 
-    pub(crate) fn sections_mut(&mut self) -> [(&'static str, &mut dyn Section); 9] {
+    pub(crate) fn sections_mut(&mut self) -> [(&'static str, &mut dyn Section); 10] {
         [
             ("server", &mut self.server),
             ("server.tls", &mut self.tls),
             ("auth", &mut self.auth),
             ("limits", &mut self.limits),
             ("log", &mut self.log),
+            ("records", &mut self.records),
             ("ws", &mut self.ws),
             ("http", &mut self.http),
             ("logging", &mut self.logging),

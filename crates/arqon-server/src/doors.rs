@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::config::setting::{ByteSize, section};
+use crate::engine::Damage;
 use crate::identity::Identity;
 use crate::server::VERSION;
 use arqon_core::bus::Bus;
@@ -50,9 +51,11 @@ pub(crate) fn build_router(
     bus: &Bus,
     identity: &Arc<Identity>,
     stopping: &CancellationToken,
+    damage: Damage,
 ) -> Router {
     let ws = build_ws(config, bus, identity, stopping);
-    arqon_rest::router(Arc::new(build_rest(config, bus, identity, stopping))).merge(arqon_ws::router(ws))
+    let rest = build_rest(config, bus, identity, stopping).with_damage(damage);
+    arqon_rest::router(Arc::new(rest)).merge(arqon_ws::router(ws))
 }
 
 fn build_rest(config: &Config, bus: &Bus, identity: &Arc<Identity>, stopping: &CancellationToken) -> Rest {

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::config::setting::{ByteSize, choice, section};
 use arqon_core::env::Env;
 use arqon_core::port::{Log, Records};
+use arqon_store_embedded::records::EmbeddedRecords;
 use arqon_store_memory::{MemoryLog, MemoryRecords};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,6 +37,16 @@ section! {
         pub flush: FlushMode = FlushMode::Always;
         /// With `flush = "interval"`: how often. At most this much is lost with the machine.
         pub flush_interval_ms: Duration = Duration::from_millis(100);
+    }
+}
+
+section! {
+    /// The records of the embedded engine: subscriptions, policies and what else is no message.
+    pub struct RecordsConfig {
+        /// No record is written while less than this is free on the disk, and `/ready` says so: a full disk, met half-way
+        /// through a write, would stop the records until the next start. Not set: 5 % of the file system and at most
+        /// 64 MiB, so that a small disk is not refused from the beginning. `0` refuses nothing.
+        pub reserve_bytes: Option<ByteSize> = None;
     }
 }
 
@@ -82,11 +93,15 @@ impl Place {
     }
 }
 
-/// The two ports of storage.
+/// The two ports of storage, and what their stores know to be damaged or missing.
 pub(crate) struct Storage {
     pub(crate) log: Arc<dyn Log>,
     pub(crate) records: Arc<dyn Records>,
+    pub(crate) damage: Damage,
 }
+
+/// Asked anew each time: reading finds more.
+pub(crate) type Damage = Arc<dyn Fn() -> arqon_rest::Damage + Send + Sync>;
 
 /// Opens what the configuration asks for. The log comes first: it takes the folder for this process.
 pub(crate) fn build_storage(config: &Config, env: &Env) -> anyhow::Result<Storage> {
@@ -96,23 +111,56 @@ pub(crate) fn build_storage(config: &Config, env: &Env) -> anyhow::Result<Storag
     if log_place == Place::Memory && main != Place::Memory {
         tracing::warn!("the log is in memory: no message outlives the process");
     }
-    let log = build_log(&log_place, config, env)?;
-    let records = build_records(&main)?;
-    Ok(Storage { log, records })
+    let (log, found) = build_log(&log_place, config, env)?;
+    let (records, embedded) = build_records(&main, config)?;
+    let damage = {
+        let log = log.clone();
+        Arc::new(move || {
+            let records = embedded.as_ref();
+            arqon_rest::Damage {
+                // What opening found is counted as far as it concerns records; a file that is no log at all is not.
+                log_places: log.stats().damaged.max(found.log_places),
+                lost_batches: records.map_or(0, |r| r.report().lost_batches),
+                documents: records.map_or(0, EmbeddedRecords::damaged),
+                ..found
+            }
+        })
+    };
+    Ok(Storage { log, records, damage })
 }
 
-fn build_log(place: &Place, config: &Config, env: &Env) -> anyhow::Result<Arc<dyn Log>> {
+/// The log, and what was wrong with it when it was opened.
+fn build_log(
+    place: &Place,
+    config: &Config,
+    env: &Env,
+) -> anyhow::Result<(Arc<dyn Log>, arqon_rest::Damage)> {
     let (clock, random) = (env.clock.clone(), env.random.clone());
     match place {
-        Place::Memory => Ok(Arc::new(MemoryLog::new(clock, random))),
-        Place::Embedded(folder) => embedded::log(folder, config, clock, random),
+        Place::Memory => Ok((Arc::new(MemoryLog::new(clock, random)), arqon_rest::Damage::default())),
+        Place::Embedded(folder) => {
+            let (log, report) = embedded::log(folder, config, clock, random)?;
+            let (places, epochs) = (report.faults.len() as u64, report.new_epochs.len() as u64);
+            let found = arqon_rest::Damage {
+                log_places: places,
+                new_epochs: epochs,
+                ..arqon_rest::Damage::default()
+            };
+            Ok((Arc::new(log), found))
+        }
     }
 }
 
-fn build_records(place: &Place) -> anyhow::Result<Arc<dyn Records>> {
+fn build_records(
+    place: &Place,
+    config: &Config,
+) -> anyhow::Result<(Arc<dyn Records>, Option<EmbeddedRecords>)> {
     match place {
-        Place::Memory => Ok(Arc::new(MemoryRecords::new())),
-        Place::Embedded(folder) => embedded::records(folder),
+        Place::Memory => Ok((Arc::new(MemoryRecords::new()), None)),
+        Place::Embedded(folder) => {
+            let records = embedded::records(folder, config)?;
+            Ok((Arc::new(records.clone()), Some(records)))
+        }
     }
 }
 

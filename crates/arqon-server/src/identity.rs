@@ -8,6 +8,7 @@ mod door;
 mod keys;
 mod owner;
 
+pub(crate) use keys::check_public_key;
 pub use owner::{credentials_file, forget, leave};
 
 use crate::config::setting::{Secret, section};

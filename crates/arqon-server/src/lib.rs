@@ -10,12 +10,14 @@ mod identity;
 mod lifecycle;
 mod listener;
 mod logging;
+mod obstacle;
 mod process;
 mod server;
 
 pub use config::Config;
 pub use lifecycle::Signals;
 pub use logging::{LogFormat, LoggingConfig, init as init_logging};
+pub use obstacle::Obstacle;
 pub use server::{Server, VERSION};
 
 use std::io::Write;

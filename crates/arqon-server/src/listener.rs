@@ -7,6 +7,7 @@ mod tls;
 
 pub(crate) use accept::Listener;
 pub use tls::TlsConfig;
+pub(crate) use tls::problems as tls_problems;
 
 use crate::config::setting::{ByteSize, section};
 use std::net::{Ipv4Addr, SocketAddr};

@@ -46,10 +46,11 @@ impl Server {
         let listener = Listener::bind(&config.server, &config.tls).await?;
         let storage = build_storage(&config, &env).await?;
         let identity = build_identity(&config, &env)?;
+        let damage = storage.damage.clone();
         let bus = build_bus(&config, env, storage, identity.clone()).await?;
         let (addr, url) = (listener.addr()?, listener.url()?);
         let (owner_token, left_at) = leave_owner_token(&config, &identity, addr, &url)?;
-        let router = doors::build_router(&config, &bus, &identity, &stop.soft);
+        let router = doors::build_router(&config, &bus, &identity, &stop.soft, damage);
         tasks.run(listener.serve(router, stop.clone(), connections.clone()));
         let drain = config.shutdown.drain_seconds;
         Ok(Server { bus, addr, url, owner_token, stop, connections, tasks, drain, left_at })
@@ -114,7 +115,7 @@ async fn build_bus(
 ) -> anyhow::Result<Bus> {
     let policies = config.delivery.iter().map(|rule| rule.to_policy()).collect::<Result<_, _>>()?;
     let settings = Settings { version: VERSION, limits: config.limits.to_limits(), policies };
-    let engine::Storage { log, records } = storage;
+    let engine::Storage { log, records, .. } = storage;
     Ok(Bus::start(Parts { env, log, records, tokens: identity, settings }).await?)
 }
 

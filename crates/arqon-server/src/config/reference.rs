@@ -1,7 +1,7 @@
 //! The configuration as documents: the manual's tables and the JSON schema, both made from the keys themselves.
 
 use super::setting::{Key, Kind, Section};
-use super::{Config, DeliveryRule};
+use super::{Config, DeliveryRule, range};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
@@ -29,7 +29,7 @@ fn write_section(out: &mut String, title: &str, prefix: Option<&str>, section: &
             if let Some(prefix) = prefix {
                 write!(out, " `{}` |", variable_of(prefix, key.name))?;
             }
-            writeln!(out, " {} |", clean(key.doc))?;
+            writeln!(out, " {} |", about(prefix.unwrap_or("delivery"), &key))?;
         }
         writeln!(out)
     })();
@@ -55,6 +55,15 @@ fn clean(doc: &str) -> String {
     doc.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }
 
+/// What a key does, and its bounds.
+fn about(prefix: &str, key: &Key) -> String {
+    let doc = clean(key.doc);
+    match range::describe(&format!("{prefix}.{}", key.name), key.kind) {
+        Some(bounds) => format!("{doc} Bounds: {bounds}."),
+        None => doc,
+    }
+}
+
 /// The file as a JSON schema.
 pub(super) fn schema() -> Value {
     let mut root = json!({
@@ -72,13 +81,13 @@ pub(super) fn schema() -> Value {
         }
         node["description"] = clean(section.about()).into();
         for key in section.keys() {
-            node["properties"][key.name] = schema_of(&key);
+            node["properties"][key.name] = schema_of(prefix, &key);
         }
     }
     let rule = DeliveryRule::default();
     let mut item = object(&clean(rule.about()));
     for key in rule.keys() {
-        item["properties"][key.name] = schema_of(&key);
+        item["properties"][key.name] = schema_of("delivery", &key);
     }
     item["required"] = json!(["pattern"]);
     root["properties"]["delivery"] = json!({ "type": "array", "items": item });
@@ -89,7 +98,7 @@ fn object(about: &str) -> Value {
     json!({ "type": "object", "description": about, "additionalProperties": false, "properties": {} })
 }
 
-fn schema_of(key: &Key) -> Value {
+fn schema_of(prefix: &str, key: &Key) -> Value {
     let mut schema: Map<String, Value> = match key.kind {
         Kind::Text | Kind::Path | Kind::Address | Kind::Secret => json!({ "type": "string" }),
         Kind::Flag => json!({ "type": "boolean" }),
@@ -101,7 +110,12 @@ fn schema_of(key: &Key) -> Value {
     .as_object()
     .expect("each arm is an object")
     .clone();
-    schema.insert("description".to_owned(), clean(key.doc).into());
+    schema.insert("description".to_owned(), about(prefix, key).into());
+    let bounds = range::bounds(&format!("{prefix}.{}", key.name));
+    if let Some((least, most)) = bounds.filter(|_| key.kind == Kind::Count) {
+        schema.insert("minimum".to_owned(), least.into());
+        schema.insert("maximum".to_owned(), most.into());
+    }
     if let Some(default) = &key.default {
         let value = serde_json::to_value(default).expect("plain TOML values are JSON values");
         schema.insert("default".to_owned(), value);

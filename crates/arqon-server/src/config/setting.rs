@@ -5,7 +5,7 @@
 
 use super::quantity::{parse_bytes, parse_duration, show_bytes, show_duration};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 use toml::Value;
@@ -245,8 +245,16 @@ impl Setting for SocketAddr {
     fn read(value: &Value, _name: &str) -> Result<Self, String> {
         let what = "`IP:PORT`, such as `127.0.0.1:9100` (port 0 picks a free one)";
         let text = text_of(value, what)?;
-        let text = text.strip_prefix("localhost:").map_or(text.clone(), |port| format!("127.0.0.1:{port}"));
-        text.parse().map_err(|_| expected(what, value))
+        // The one name that means the same everywhere; others would need a resolver, and may change under the server.
+        let address = match text.split_once(':') {
+            Some((host, port)) if host.eq_ignore_ascii_case("localhost") => format!("127.0.0.1:{port}"),
+            _ => text.clone(),
+        };
+        address.parse().map_err(|_| {
+            let bare = text.eq_ignore_ascii_case("localhost") || text.parse::<IpAddr>().is_ok();
+            let why = if bare { "; the port is missing" } else { "" };
+            format!("{}{why}", expected(what, value))
+        })
     }
     fn show(&self, _name: &str) -> Option<Value> {
         Some(self.to_string().into())

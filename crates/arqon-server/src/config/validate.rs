@@ -1,11 +1,10 @@
 //! What is wrong with a combination of values that are each readable.
 
 use super::load::{Origin, Problem};
-use super::{Config, DeliveryRule};
+use super::{Config, DeliveryRule, range};
 use crate::config::delivery::ClassName;
 use crate::engine::Place;
 use std::path::Path;
-use std::time::Duration;
 
 /// Every problem, in the order of the keys.
 pub(super) fn problems(config: &Config) -> Vec<Problem> {
@@ -13,7 +12,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     engine(config, &mut list);
     tls(config, &mut list);
     auth(config, &mut list);
-    bounds(config, &mut list);
+    range::problems(config, &mut list);
     origins(config, &mut list);
     if let Err(e) = crate::logging::filter(&config.logging.level) {
         list.push(
@@ -26,7 +25,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     list
 }
 
-fn problem(key: &str, message: impl Into<String>) -> Problem {
+pub(super) fn problem(key: &str, message: impl Into<String>) -> Problem {
     Problem::new(key, Origin::Whole, message)
 }
 
@@ -42,25 +41,8 @@ fn engine(config: &Config, list: &mut Vec<Problem>) {
 }
 
 fn tls(config: &Config, list: &mut Vec<Problem>) {
-    let tls = &config.tls;
-    if tls.cert.is_some() != tls.key.is_some() {
-        let (have, lack) = if tls.cert.is_some() { ("cert", "key") } else { ("key", "cert") };
-        let message = format!("is needed, since `server.tls.{have}` is set");
-        list.push(problem(&format!("server.tls.{lack}"), message));
-    }
-    if tls.client_ca.is_some() && tls.cert.is_none() {
-        list.push(problem("server.tls.client_ca", "needs `server.tls.cert` and `server.tls.key`"));
-    }
-    let files = [
-        ("server.tls.cert", &tls.cert),
-        ("server.tls.key", &tls.key),
-        ("server.tls.client_ca", &tls.client_ca),
-    ];
-    for (key, path) in files {
-        if let Some(path) = path {
-            readable(key, path, list);
-        }
-    }
+    let wrong = crate::listener::tls_problems(&config.tls);
+    list.extend(wrong.into_iter().map(|wrong| problem(wrong.key, wrong.message)));
 }
 
 fn auth(config: &Config, list: &mut Vec<Problem>) {
@@ -75,58 +57,9 @@ fn auth(config: &Config, list: &mut Vec<Problem>) {
         list.push(problem("auth.jwt_secret", "expected at least 32 bytes").with_hint(hint));
     }
     for path in &auth.eddsa_public_keys {
-        readable("auth.eddsa_public_keys", Path::new(path), list);
-    }
-}
-
-fn readable(key: &str, path: &Path, list: &mut Vec<Problem>) {
-    if let Err(e) = std::fs::File::open(path) {
-        list.push(problem(key, format!("{} cannot be read: {e}", path.display())));
-    }
-}
-
-fn bounds(config: &Config, list: &mut Vec<Problem>) {
-    let limits = &config.limits;
-    let least = [
-        ("limits.message_bytes", limits.message_bytes.0, 1024),
-        ("limits.batch", limits.batch as u64, 1),
-        ("limits.queue_records", limits.queue_records as u64, 1),
-        ("limits.queue_bytes", limits.queue_bytes.0, 1024),
-        ("limits.subscriptions", limits.subscriptions as u64, 1),
-        ("limits.connections", limits.connections as u64, 1),
-        ("limits.consumers", limits.consumers as u64, 1),
-        ("log.segment_bytes", config.log.segment_bytes.0, 64 * 1024),
-        ("server.max_connections", config.server.max_connections as u64, 1),
-        ("server.header_bytes", config.server.header_bytes.0, 8192),
-        ("http.body_bytes", config.http.body_bytes.0, 1024),
-    ];
-    for (key, value, least) in least {
-        if value < least {
-            list.push(problem(key, format!("expected at least {least}, found {value}")));
+        if let Err(e) = crate::identity::check_public_key(Path::new(path)) {
+            list.push(problem("auth.eddsa_public_keys", e.to_string()));
         }
-    }
-    let durations = [
-        ("limits.request_timeout_seconds", limits.request_timeout_seconds),
-        ("log.flush_interval_ms", config.log.flush_interval_ms),
-        ("ws.ping_interval_seconds", config.ws.ping_interval_seconds),
-        ("ws.ping_timeout_seconds", config.ws.ping_timeout_seconds),
-        ("ws.slow_consumer_timeout_seconds", config.ws.slow_consumer_timeout_seconds),
-        ("server.header_timeout_seconds", config.server.header_timeout_seconds),
-        ("http.body_timeout_seconds", config.http.body_timeout_seconds),
-        ("http.keep_alive_seconds", config.http.keep_alive_seconds),
-    ];
-    for (key, value) in durations {
-        if value.is_zero() {
-            list.push(problem(key, "expected more than nothing"));
-        }
-    }
-    // Deliveries come again when they are not acknowledged within 30 s.
-    if config.http.settle_seconds > Duration::from_secs(20) {
-        list.push(problem("http.settle_seconds", "expected at most 20s"));
-    }
-    // With the other steps this keeps all of stopping below a minute.
-    if config.shutdown.drain_seconds > Duration::from_secs(30) {
-        list.push(problem("shutdown.drain_seconds", "expected at most 30s"));
     }
 }
 

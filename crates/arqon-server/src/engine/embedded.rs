@@ -2,11 +2,11 @@
 
 use crate::config::Config;
 use crate::engine::FlushMode;
-use anyhow::Context;
+use crate::obstacle::Obstacle;
 use arqon_core::env::{Clock, Random};
-use arqon_core::port::{Log, Records, StoreError};
-use arqon_store_embedded::records::EmbeddedRecords;
-use arqon_store_embedded::{EmbeddedLog, Flush, LogConfig};
+use arqon_core::port::{StoreError, StoreErrorKind};
+use arqon_store_embedded::records::{EmbeddedRecords, RecordsConfig};
+use arqon_store_embedded::{EmbeddedLog, Flush, LogConfig, OpenReport};
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -21,7 +21,7 @@ pub(super) fn log(
     config: &Config,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-) -> anyhow::Result<Arc<dyn Log>> {
+) -> anyhow::Result<(EmbeddedLog, OpenReport)> {
     let flush = match config.log.flush {
         FlushMode::Always => Flush::Always,
         FlushMode::Interval => Flush::Interval(config.log.flush_interval_ms),
@@ -35,14 +35,13 @@ pub(super) fn log(
     };
     private_folder(folder)?;
     // What it found is said in the log by the store itself.
-    let (log, _) = EmbeddedLog::open(folder, log_config, clock, random).map_err(said)?;
-    Ok(Arc::new(log))
+    EmbeddedLog::open(folder, log_config, clock, random).map_err(not_opened)
 }
 
 /// Makes the data folder, if it is not there, so that nobody else on the machine can read messages.
-fn private_folder(folder: &Path) -> anyhow::Result<()> {
+fn private_folder(folder: &Path) -> Result<(), Obstacle> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.with_context(|| format!("cannot make the data folder {}", folder.display()))
+    made.map_err(|e| Obstacle::of_folder(folder, &e))
 }
 
 /// A store's sentence, with its cause.
@@ -53,16 +52,19 @@ fn said(error: StoreError) -> anyhow::Error {
     }
 }
 
-/// Opens the records and says what is missing.
-pub(super) fn records(folder: &Path) -> anyhow::Result<Arc<dyn Records>> {
-    let records = EmbeddedRecords::open(folder).map_err(said)?;
-    let found = records.report();
-    if found.lost_batches > 0 {
-        tracing::error!(
-            batches = found.lost_batches,
-            synced = found.lost_synced,
-            "records that were written are missing: subscriptions may repeat, settings may be older"
-        );
+/// What the log says when it cannot be opened. Its own bounds hold in a checked configuration, so that what it refuses
+/// is a folder that another process has.
+fn not_opened(error: StoreError) -> anyhow::Error {
+    if error.kind == StoreErrorKind::Refused {
+        let todo = "stop the other one, or choose another folder with --data (server.data)";
+        return Obstacle::new(error.message, todo).into();
     }
-    Ok(Arc::new(records))
+    said(error)
+}
+
+/// Opens the records; what is missing is said in the log by the store itself.
+pub(super) fn records(folder: &Path, config: &Config) -> anyhow::Result<EmbeddedRecords> {
+    let reserve_bytes = config.records.reserve_bytes.map(|size| size.0);
+    let config = RecordsConfig { reserve_bytes, ..RecordsConfig::default() };
+    EmbeddedRecords::open_with(folder, config).map_err(said)
 }

@@ -58,6 +58,11 @@ pub(super) fn ed25519(path: &Path) -> anyhow::Result<DecodingKey> {
     }
 }
 
+/// Says what is wrong with a file that shall hold an Ed25519 public key.
+pub(crate) fn check_public_key(path: &Path) -> anyhow::Result<()> {
+    ed25519(path).map(|_| ())
+}
+
 /// Makes a folder that only its owner may enter.
 pub(super) fn private_folder(path: &Path) -> std::io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)

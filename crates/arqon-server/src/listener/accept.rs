@@ -3,6 +3,7 @@
 use super::{ServerConfig, TlsConfig, tls};
 use crate::env::TaskSpawner;
 use crate::lifecycle::Stop;
+use crate::obstacle::Obstacle;
 use anyhow::Context;
 use axum::Router;
 use axum::body::Body;
@@ -46,14 +47,8 @@ impl Listener {
     /// Binds the port.
     pub(crate) async fn bind(config: &ServerConfig, tls: &TlsConfig) -> anyhow::Result<Listener> {
         let tls = tls::build_acceptor(tls)?;
-        let socket = TcpListener::bind(config.listen).await.map_err(|e| match e.kind() {
-            ErrorKind::AddrInUse => anyhow::anyhow!(
-                "port {} of {} is in use, perhaps by another Arqon; choose another with --listen",
-                config.listen.port(),
-                config.listen.ip()
-            ),
-            _ => anyhow::Error::new(e).context(format!("cannot listen on {}", config.listen)),
-        })?;
+        let bound = TcpListener::bind(config.listen).await;
+        let socket = bound.map_err(|e| Obstacle::of_address(config.listen, &e))?;
         Ok(Listener { socket, tls, config: config.clone() })
     }
 

@@ -91,6 +91,75 @@ fn values_of_a_wrong_kind_say_what_was_expected() {
 }
 
 #[test]
+fn an_address_without_a_port_says_so_and_localhost_is_known() {
+    for (text, missing) in [
+        ("127.0.0.1", true),
+        ("::1", true),
+        ("localhost", true),
+        ("here:9100", false),
+        ("127.0.0.1:x", false),
+    ] {
+        let sources = Sources { overrides: pairs(&[("server.listen", text)]), ..Sources::default() };
+        let said = messages(&sources).join("\n");
+        assert!(said.contains("expected `IP:PORT`") && said.contains(text), "{said}");
+        assert_eq!(said.contains("the port is missing"), missing, "{said}");
+    }
+    for (text, address) in [("LocalHost:7", "127.0.0.1:7"), ("[::1]:7", "[::1]:7")] {
+        let sources = Sources { overrides: pairs(&[("server.listen", text)]), ..Sources::default() };
+        assert_eq!(Config::load(&sources).unwrap().server.listen.to_string(), address);
+    }
+}
+
+#[test]
+fn starting_names_every_problem_that_checking_names() {
+    // One that cannot be read, one unknown key, one value out of its bounds.
+    let (_dir, sources) =
+        file("[server]\nlisten = 9100\nlisen = 1\n[limits]\nbatch = 0\n[server.tls]\ncert = '/none'\n");
+    let checked = Config::check(&sources);
+    assert_eq!(Config::load(&sources).unwrap_err().0, checked);
+    let keys: Vec<&str> = checked.iter().map(|p| p.key.as_str()).collect();
+    for key in ["server.listen", "server.lisen", "limits.batch", "server.tls.cert", "server.tls.key"] {
+        assert!(keys.contains(&key), "{key} is not among {keys:?}");
+    }
+}
+
+#[test]
+fn values_out_of_their_bounds_are_refused_with_the_bounds() {
+    for (key, value, expected) in [
+        ("limits.message_bytes", "10 TiB", "expected 1 KiB to 64 MiB, found 10 TiB"),
+        ("limits.message_bytes", "1023", "expected 1 KiB to 64 MiB, found 1023 B"),
+        ("limits.batch", "0", "expected 1 to 1000000, found 0"),
+        ("limits.connections", "99999999999", "found 99999999999"),
+        ("limits.request_timeout_seconds", "300d", "expected 1ms to 1d, found 300d"),
+        ("log.segment_bytes", "4 GiB", "expected 64 KiB to 2 GiB, found 4 GiB"),
+        ("ws.ping_interval_seconds", "0", "expected 1ms to 1h, found 0"),
+        ("http.settle_seconds", "20001ms", "expected at most 20s, found 20001ms"),
+        ("shutdown.drain_seconds", "31", "expected at most 30s, found 31s"),
+        ("records.reserve_bytes", "2048 TiB", "expected at most 1024 TiB, found 2048 TiB"),
+    ] {
+        let sources = Sources { overrides: pairs(&[(key, value)]), ..Sources::default() };
+        let said = messages(&sources).join("\n");
+        assert!(said.contains(&format!("`{key}`: ")) && said.contains(expected), "{said}");
+    }
+    let within = [
+        ("limits.message_bytes", "64 MiB"),
+        ("limits.message_bytes", "1024"),
+        ("shutdown.drain_seconds", "30s"),
+        ("records.reserve_bytes", "0"),
+    ];
+    for (key, value) in within {
+        let sources = Sources { overrides: pairs(&[(key, value)]), ..Sources::default() };
+        assert_eq!(messages(&sources), [""; 0], "{key} = {value}");
+    }
+    let (_dir, sources) = file("[[delivery]]\npattern = 'a:*'\nclass = 'history'\nhistory = 5000000\n");
+    let said = messages(&sources).join("\n");
+    assert!(said.contains("`delivery[0].history`: expected at most 1000000, found 5000000"), "{said}");
+    let schema = Config::schema();
+    assert_eq!(schema["properties"]["limits"]["properties"]["batch"]["maximum"], 1_000_000);
+    assert!(reference().contains("Bounds: 1 KiB to 64 MiB."));
+}
+
+#[test]
 fn combinations_that_cannot_run_are_refused_all_at_once() {
     let sources = Sources {
         overrides: pairs(&[

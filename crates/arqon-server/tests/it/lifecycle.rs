@@ -2,7 +2,7 @@
 
 use crate::http::{Events, ask};
 use crate::site::Site;
-use arqon_server::{Config, Server, Signals};
+use arqon_server::{Config, Obstacle, Server, Signals};
 use serde_json::json;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -69,9 +69,10 @@ async fn a_signal_stops_the_run_with_success() {
 async fn a_second_instance_on_the_same_folder_is_refused_with_a_sentence() {
     let dir = tempfile::tempdir().unwrap();
     let first = Server::start(Config::scratch(dir.path())).await.unwrap();
-    let refused = Server::start(Config::scratch(dir.path())).await.err().unwrap().to_string();
-    assert!(refused.contains("another Arqon is using"), "{refused}");
-    assert!(refused.contains(&dir.path().display().to_string()), "{refused}");
+    let refused = obstacle(Config::scratch(dir.path())).await;
+    assert!(refused.what.contains("another Arqon is using"), "{refused}");
+    assert!(refused.what.contains(&dir.path().display().to_string()), "{refused}");
+    assert!(refused.todo.contains("--data"), "{refused:?}");
     first.stop().await.unwrap();
     let again = Server::start(Config::scratch(dir.path())).await.unwrap();
     again.stop().await.unwrap();
@@ -113,8 +114,36 @@ async fn a_port_that_is_taken_is_said() {
     let mut config = Config::scratch(dir.path());
     config.server.engine = "memory:".to_owned();
     config.server.listen = taken.local_addr().unwrap();
-    let refused = Server::start(config).await.err().unwrap().to_string();
-    assert!(refused.contains("is in use") && refused.contains("--listen"), "{refused}");
+    let refused = obstacle(config).await;
+    assert!(refused.what.contains("is in use") && refused.todo.contains("--listen"), "{refused:?}");
+}
+
+/// What stands in the way of a start that must fail.
+async fn obstacle(config: Config) -> Obstacle {
+    let error = Server::start(config).await.err().expect("it cannot start");
+    error.downcast_ref::<Obstacle>().unwrap_or_else(|| panic!("{error:#} says not what to do")).clone()
+}
+
+#[tokio::test]
+async fn an_address_of_another_machine_is_said_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::scratch(dir.path());
+    // From the block for documentation: no machine has it.
+    config.server.listen = "192.0.2.1:0".parse().unwrap();
+    let refused = obstacle(config).await;
+    assert!(refused.what.contains("this machine has no address 192.0.2.1"), "{refused}");
+    assert!(refused.todo.contains("--listen"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_data_folder_that_is_a_file_is_said_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for folder in [file.clone(), file.join("below")] {
+        let refused = obstacle(Config::scratch(&folder)).await;
+        assert!(refused.what.contains("is a file") && refused.todo.contains("--data"), "{refused:?}");
+    }
 }
 
 #[tokio::test]

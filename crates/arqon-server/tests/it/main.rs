@@ -12,6 +12,7 @@ mod http;
 mod lifecycle;
 mod rest;
 mod site;
+mod storage;
 mod streams;
 mod tls;
 mod ws;

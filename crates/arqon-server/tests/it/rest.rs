@@ -16,7 +16,10 @@ async fn the_server_says_how_it_is() {
         health["uptime_seconds"].as_f64().is_some() && health["timestamp"].as_str().unwrap().ends_with('Z')
     );
     let ready = ask("GET", "/ready").send(site.addr).await;
-    assert_eq!(ready.json(), json!({"ready": true, "checks": {"lifecycle": "ok", "storage": "ok"}}));
+    assert_eq!(
+        ready.json(),
+        json!({"ready": true, "checks": {"lifecycle": "ok", "storage": "ok", "integrity": "ok"}})
+    );
     let version = ask("GET", "/version").send(site.addr).await.json();
     assert_eq!((&version["name"], &version["protocol"]), (&json!("Arqon"), &json!("1.0")));
     let metrics = ask("GET", "/metrics").send(site.addr).await;
@@ -24,6 +27,10 @@ async fn the_server_says_how_it_is() {
     for name in [
         "arqon_messages_received_total",
         "arqon_memory_usage_bytes",
+        "arqon_log_damaged",
+        "arqon_log_new_epochs",
+        "arqon_records_lost_batches",
+        "arqon_records_damaged",
         "arqon_http_requests_total{status=\"2xx\"}",
     ] {
         assert!(metrics.body.lines().any(|line| line.starts_with(&format!("{name} "))), "{name}");

@@ -111,13 +111,50 @@ async fn with_mutual_tls_only_clients_of_the_authority_get_in() {
     );
 }
 
-#[tokio::test]
-async fn files_that_are_no_certificate_are_said() {
-    let pki = Pki::new();
+/// Each problem of a configuration with these files, as a key and its sentence.
+fn problems(pki: &Pki, files: [Option<PathBuf>; 3]) -> Vec<(String, String)> {
     let mut config = arqon_server::Config::scratch(pki.dir.path());
-    config.server.engine = "memory:".to_owned();
-    config.tls.cert = Some(pki.file("cert.pem", "nonsense"));
-    config.tls.key = Some(pki.file("key.pem", "nonsense"));
-    let said = arqon_server::Server::start(config).await.err().unwrap().to_string();
-    assert!(said.contains("cert.pem"), "{said}");
+    let [cert, key, authority] = files;
+    (config.tls.cert, config.tls.key, config.tls.client_ca) = (cert, key, authority);
+    config.validate().into_iter().map(|p| (p.key, p.message)).collect()
+}
+
+#[tokio::test]
+async fn files_that_are_no_certificate_are_said_by_the_check_and_by_the_start() {
+    let pki = Pki::new();
+    let nonsense = pki.file("nonsense.pem", "nonsense");
+    let said = problems(&pki, [(); 3].map(|()| Some(nonsense.clone())));
+    let keys: Vec<&str> = said.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(keys, ["server.tls.cert", "server.tls.key", "server.tls.client_ca"]);
+    assert!(said.iter().all(|(_, message)| message.contains("nonsense.pem")), "{said:?}");
+
+    let mut config = arqon_server::Config::scratch(pki.dir.path());
+    config.tls.cert = Some(nonsense.clone());
+    config.tls.key = Some(nonsense);
+    let refused = arqon_server::Server::start(config).await.err().unwrap().to_string();
+    assert!(refused.contains("`server.tls.cert`") && refused.contains("`server.tls.key`"), "{refused}");
+}
+
+#[test]
+fn files_that_do_not_fit_together_are_said_by_the_check() {
+    let pki = Pki::new();
+    let ((cert, key), (_, other)) = (pki.issue("localhost"), pki.issue("localhost"));
+    let cert = Some(pki.file("cert.pem", &cert.pem()));
+    let (key, other) = (key.serialize_pem(), other.serialize_pem());
+    let (key, other) = (Some(pki.file("key.pem", &key)), Some(pki.file("other.pem", &other)));
+    assert_eq!(problems(&pki, [cert.clone(), key.clone(), None]), []);
+    for (files, wrong, part) in [
+        ([cert.clone(), other, None], "server.tls.key", "is not the key of the certificate"),
+        ([cert.clone(), cert.clone(), None], "server.tls.key", "holds no private key"),
+        ([key.clone(), key.clone(), None], "server.tls.cert", "holds no certificate"),
+        ([cert.clone(), key.clone(), key.clone()], "server.tls.client_ca", "holds no certificate"),
+        ([cert.clone(), None, None], "server.tls.key", "is needed"),
+        ([None, key, None], "server.tls.cert", "is needed"),
+        ([None, None, cert.clone()], "server.tls.client_ca", "needs"),
+        ([cert, Some("/does/not/exist".into()), None], "server.tls.key", "cannot be read"),
+    ] {
+        let said = problems(&pki, files);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].0 == wrong && said[0].1.contains(part), "{said:?}");
+    }
 }
