@@ -105,6 +105,9 @@ impl Serve {
 
 /// The chain of causes as one sentence, and what to do about the usual ones.
 fn failure(error: &anyhow::Error) -> Failure {
+    if let Some(obstacle) = error.downcast_ref::<arqon_server::Obstacle>() {
+        return Failure::failed(&obstacle.what).todo(&obstacle.todo);
+    }
     let causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
     let kind = causes.map(std::io::Error::kind).next();
     let failure = Failure::failed(format!("{error:#}"));
