@@ -525,7 +525,11 @@ impl RoomState {
             }
             // What came in earlier histories lies below all of the present one.
             Which::UpTo(p) => {
-                let meant = |pending: &Pending| pending.epoch == p.epoch || p.epoch == self.epoch;
+                // What was rejected waits for its next try, and is not done.
+                let meant = |pending: &Pending| {
+                    matches!(pending.stage, Stage::Out(_))
+                        && (pending.epoch == p.epoch || p.epoch == self.epoch)
+                };
                 let below = self.pending.range(..=p.offset);
                 below.filter(|(_, pending)| meant(pending)).map(|(offset, _)| *offset).collect()
             }

@@ -59,7 +59,7 @@ pub(super) const TABLE: &[Operation] = &[
     Operation {
         name: "status",
         summary: "How the server does: version, uptime, connections, agents, counters, health.",
-        answer: "`{version, uptime_seconds, healthy, problem?, you, connections, agents, metrics}`",
+        answer: "`{version, time, uptime_seconds, healthy, problem?, you, connections, agents, metrics?}`; `metrics` counts all tenants, for role `system`",
         permission: Permission::SystemInfo,
         per_minute: 600,
         route: at(Get, "/api/v1/status"),
@@ -119,7 +119,11 @@ pub(super) const TABLE: &[Operation] = &[
             need("pattern", Text, "`room:channel`, a pattern, `@agent` for the own inbox, or `*`"),
             may("from", Json, "`latest` (default), `earliest`, a position, or an object of room → position"),
             may("durable", Text, "a name: at least once, going on after the last acknowledgement"),
-            may("credit", Number, "deliveries that may be out; durable default 1024, plain unlimited"),
+            may(
+                "credit",
+                Number,
+                "deliveries that may be out; durable default 1024, at most 65536; plain unlimited",
+            ),
             may("ack_wait_ms", Number, "durable: how long an acknowledgement may take; default 30000"),
             may("max_deliver", Number, "durable: failures before the dead letters; default 5"),
             may("echo", Flag, "plain: also the caller's own messages; default true"),

@@ -229,3 +229,12 @@ async fn who_comes_back_finds_the_kept_history_where_it_was_left() {
         assert!(again.is_quiet().await);
     }
 }
+
+#[tokio::test]
+async fn latest_means_now_for_rooms_that_were_not_used_since_the_start() {
+    let world = World::new().await;
+    world.say("old:a", "long ago").await;
+    let world = world.restarted().await;
+    let listener = Listener::new(world.connect("a"), to("*", From::Latest)).await;
+    assert!(listener.is_quiet().await);
+}

@@ -170,6 +170,21 @@ async fn credit_bounds_what_is_out() {
 }
 
 #[tokio::test]
+async fn acknowledging_up_to_a_place_leaves_what_was_rejected() {
+    let world = World::new().await;
+    for i in 0..3 {
+        world.say("work:a", &i.to_string()).await;
+    }
+    let listener = Listener::new(world.connect("w"), durably("work:*", "w")).await;
+    let got = listener.records(3).await;
+    listener.reject(&got[0], "later");
+    let up_to = Some(got[2].position);
+    assert_eq!(listener.connection.acknowledge(&listener.id, None, (&[], up_to), false).await.unwrap(), 2);
+    world.pass(Duration::from_secs(2)).await;
+    assert_eq!(listener.texts(1).await, ["0"]);
+}
+
+#[tokio::test]
 async fn a_durable_name_keeps_its_pattern() {
     let world = World::new().await;
     Listener::new(world.connect("w"), durably("work:*", "w")).await;

@@ -79,6 +79,9 @@ async fn tenants_never_meet() {
     assert_eq!(mine.get("subscriptions"), Some(&empty));
     let status = world.call(&a, "status", &[]).await.unwrap();
     assert_eq!(status.get("connections"), Some(&empty));
+    assert_eq!(status.get("metrics"), Some(&Value::Null), "no count crosses the wall");
+    let owner = world.call(&caller("owner", "default", Role::System), "status", &[]).await.unwrap();
+    assert!(matches!(owner.get("metrics"), Some(Value::Map(_))));
 }
 
 #[tokio::test]
