@@ -1,7 +1,7 @@
 //! `arqon config`.
 
 use crate::connect::Outcome;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::options::Global;
 use crate::terminal::line;
 use arqon_server::config::{Config as Settings, Sources};
@@ -86,5 +86,6 @@ fn check(global: &Global, sources: &Sources) -> Outcome {
             line(&problem.to_string())?;
         }
     }
-    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    // As `serve` and `dump` end with the same configuration.
+    Ok(ExitCode::from(if problems.is_empty() { 0 } else { Exit::Usage as u8 }))
 }

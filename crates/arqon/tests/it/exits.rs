@@ -166,7 +166,7 @@ fn a_configuration_is_checked_without_a_server() {
     let path = path.to_str().expect("an ASCII path");
     let output = arqon(&["config", "check", "--config", path]);
     let text = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(text.contains("listne") && text.contains("listen"), "{text}");
     let output = arqon(&["config", "dump"]);
     assert!(String::from_utf8_lossy(&output.stdout).contains("[server]"), "{output:?}");
