@@ -128,7 +128,9 @@ pub(crate) async fn connect(
         let opened = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await;
         match opened {
             Ok((socket, _)) => Ok(socket),
-            Err(Ws::Protocol(ProtocolError::WrongHttpVersion)) => Err(old_http(endpoint, tls, timeout).await),
+            Err(Ws::Protocol(ProtocolError::WrongHttpVersion | ProtocolError::HttparseError(_))) => {
+                Err(look_again(endpoint, tls, timeout).await)
+            }
             Err(error) => Err(refusal(endpoint, error)),
         }
     };
@@ -136,15 +138,16 @@ pub(crate) async fn connect(
     tokio::time::timeout(timeout, attempt).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// A server of HTTP/1.0, whose answer is read without the WebSocket library, which reads none of them.
-async fn old_http(endpoint: &Endpoint, tls: &Tls, timeout: Duration) -> Failure {
+/// Looks again with plain HTTP where the WebSocket library does not say what it read.
+async fn look_again(endpoint: &Endpoint, tls: &Tls, timeout: Duration) -> Failure {
     let path = endpoint.path("/ws");
-    let reason = match get(endpoint, tls, ("/ws", None), timeout).await {
-        Ok((status @ 500..=599, _)) => return Failure::Later(format!("{path} answered {status}")),
-        Ok((status, _)) => format!("{path} answered {status}"),
-        Err(_) => "it speaks HTTP/1.0".to_owned(),
-    };
-    Failure::Never(foreign(endpoint, "an HTTP server", reason))
+    match get(endpoint, tls, ("/ws", None), timeout).await {
+        Ok((status @ 500..=599, _)) => Failure::Later(format!("{path} answered {status}")),
+        Ok((status, _)) => {
+            Failure::Never(foreign(endpoint, "an HTTP server", format!("{path} answered {status}")))
+        }
+        Err(failure) => failure,
+    }
 }
 
 fn upgrade(endpoint: &Endpoint, hello: &Hello<'_>) -> Result<Request<()>, Failure> {
@@ -247,12 +250,21 @@ pub(crate) async fn get(
         let io = |e: std::io::Error| Failure::Later(plain(&e));
         stream.write_all(request.as_bytes()).await.map_err(io)?;
         stream.take(PROBE_MAX).read_to_end(&mut answer).await.map_err(io)?;
-        parse_answer(&answer).ok_or_else(|| {
-            Failure::Never(foreign(endpoint, "a server", "it does not answer in HTTP".to_owned()))
-        })
+        parse_answer(&answer).ok_or_else(|| Failure::Never(not_http(endpoint, &answer)))
     };
     let late = || Failure::Later(format!("no answer within {} s", timeout.as_secs()));
     tokio::time::timeout(timeout, attempt).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// What answers something else than HTTP.
+fn not_http(endpoint: &Endpoint, answer: &[u8]) -> Error {
+    // The kind of a TLS record that carries an alert.
+    const ALERT: u8 = 21;
+    if !endpoint.is_secure() && answer.first() == Some(&ALERT) {
+        let reason = "the server speaks it and was greeted without".to_owned();
+        return Error::Tls { url: endpoint.to_string(), reason, hint: "use https://" };
+    }
+    foreign(endpoint, "a server", "it does not answer in HTTP".to_owned())
 }
 
 fn parse_answer(answer: &[u8]) -> Option<(u16, Vec<u8>)> {
@@ -291,6 +303,13 @@ mod tests {
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nye\r\n1;x=y\r\ns\r\n0\r\n\r\n";
         assert_eq!(parse_answer(chunked), Some((200, b"yes".to_vec())));
         assert_eq!(parse_answer(b"SSH-2.0-x\r\n\r\n"), None);
+    }
+
+    #[test]
+    fn a_server_of_tls_is_told_from_one_of_another_kind() {
+        let endpoint = Endpoint::parse("http://x").unwrap();
+        assert!(matches!(not_http(&endpoint, &[21, 3, 3, 0, 2, 2, 70]), Error::Tls { .. }));
+        assert!(matches!(not_http(&endpoint, b"SSH-2.0-x"), Error::Foreign { .. }));
     }
 
     #[test]
