@@ -8,6 +8,7 @@
 mod damage;
 mod foreign;
 mod history;
+mod interrupted;
 mod kills;
 #[path = "../../src/commands/demo/proof.rs"]
 mod proof;

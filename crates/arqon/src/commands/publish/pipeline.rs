@@ -172,8 +172,11 @@ impl<'a> Pipeline<'a> {
         if refused > 0 {
             let all = counted(refused + confirmed, "message");
             let what = format!("refused: {} of {all}; stored: {}", grouped(refused), grouped(confirmed));
-            let named = if refused > REFUSED_SHOWN && !self.global.json { "the first ones" } else { "they" };
-            let todo = format!("{named} are named above; mend what was refused and send it again");
+            let named = match refused > REFUSED_SHOWN && !self.global.json {
+                true => "the first ones are named above",
+                false => "named above",
+            };
+            let todo = format!("{named}; mend what was refused and send it again");
             return Err(Failure::failed(what).code(self.refusal).todo(todo));
         }
         if self.global.chatty() && !self.global.json {
