@@ -525,9 +525,10 @@ impl RoomState {
             }
             // What came in earlier histories lies below all of the present one.
             Which::UpTo(p) => {
-                // What was rejected waits for its next try, and is not done.
+                // What was rejected waits for its next try, and is not done. What is lost may be: a reader that comes
+                // back on a new connection says in this way how far it had come.
                 let meant = |pending: &Pending| {
-                    matches!(pending.stage, Stage::Out(_))
+                    matches!(pending.stage, Stage::Out(_) | Stage::Lost)
                         && (pending.epoch == p.epoch || p.epoch == self.epoch)
                 };
                 let below = self.pending.range(..=p.offset);
