@@ -36,8 +36,13 @@ impl Status {
 fn text(paint: Paint, url: &str, status: &Value) -> String {
     let word = |name: &str| harmless(status[name].as_str().unwrap_or_default());
     let you = |name: &str| harmless(status["you"][name].as_str().unwrap_or("-"));
+    let damaged = status["metrics"]["log_damaged"].as_f64().unwrap_or(0.0);
     let health = match status["problem"].as_str() {
         Some(problem) => paint.style(Style::Red, &format!("not well: {}", harmless(problem))),
+        None if damaged > 0.0 => {
+            let what = format!("well, with {damaged} damaged places in its log: see `arqon log check DIR`");
+            paint.style(Style::Yellow, &what)
+        }
         None => paint.style(Style::Green, "well"),
     };
     let until = status["you"]["expires_at"].as_str().and_then(|at| parse_timestamp("expires_at", at).ok());
@@ -111,6 +116,13 @@ mod tests {
 
               messages_stored_total  12,345"#]]
         .assert_eq(&text(Paint::none(), "http://127.0.0.1:9100", &status));
+    }
+
+    #[test]
+    fn damage_is_said_although_the_server_works() {
+        let status = json!({ "version": "0.1.0", "healthy": true, "metrics": {"log_damaged": 2} });
+        let shown = text(Paint::none(), "http://127.0.0.1:9100", &status);
+        assert!(shown.starts_with("arqon 0.1.0 is well, with 2 damaged places in its log: see"), "{shown}");
     }
 
     #[test]

@@ -57,24 +57,30 @@ pub(super) async fn server(global: &Global) -> Vec<Finding> {
 }
 
 async fn readiness(builder: &arqon_client::Builder) -> Finding {
-    match builder.probe("/ready").await {
-        Ok((200, _)) => Finding::good("ready", "it takes and stores messages"),
-        Ok((_, body)) => {
-            let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
-            let away: Vec<String> = answer["checks"]
-                .as_object()
-                .into_iter()
-                .flatten()
-                .filter(|(_, state)| *state != "ok")
-                .map(|(name, state)| format!("{name}: {}", state.as_str().unwrap_or("not ok")))
-                .collect();
-            Finding::bad(
-                "ready",
-                away.join("; "),
-                "the server's log says more; it recovers by itself once it can store",
-            )
-        }
-        Err(error) => Finding::bad("ready", error.to_string(), "try again"),
+    let (code, body) = match builder.probe("/ready").await {
+        Ok(answer) => answer,
+        Err(error) => return Finding::bad("ready", error.to_string(), "try again"),
+    };
+    let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let amiss: Vec<String> = answer["checks"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(_, state)| *state != "ok")
+        .map(|(name, state)| format!("{name}: {}", state.as_str().unwrap_or("not ok")))
+        .collect();
+    match (code, amiss.is_empty()) {
+        (200, true) => Finding::good("ready", "it takes and stores messages"),
+        (200, false) => Finding::bad(
+            "ready",
+            format!("it takes and stores messages, but {}", amiss.join("; ")),
+            "`arqon log check DIR` says where; readers are told by gaps",
+        ),
+        _ => Finding::bad(
+            "ready",
+            amiss.join("; "),
+            "the server's log says more; it recovers by itself once it can store",
+        ),
     }
 }
 
