@@ -13,11 +13,12 @@ use crate::feed::{Feed, Phase, Wish};
 use crate::session::Outbox;
 use crate::{Endpoint, Error, Message, Receipt, Result};
 use arqon_core::env::Env;
+use arqon_core::hash::Map;
 use arqon_core::ids::IdMaker;
 use arqon_core::value::Value;
 use arqon_core::{AgentId, Position, RoomName};
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot, watch};
@@ -60,13 +61,13 @@ pub(crate) struct State {
     /// Messages without a confirm, not written yet.
     pub(crate) loose: VecDeque<Utf8Bytes>,
     pub(crate) queued: VecDeque<Queued>,
-    pub(crate) waiting: HashMap<Box<str>, Waiting>,
+    pub(crate) waiting: Map<Box<str>, Waiting>,
     pub(crate) feeds: BTreeMap<u64, Feed>,
     /// Subscriptions of before that the present connection has not answered for: until then nothing is published, so
     /// that an answer to a request sent again finds its inbox.
     pub(crate) restoring: BTreeSet<u64>,
     /// Requests by correlation id.
-    pub(crate) replies: HashMap<Arc<str>, oneshot::Sender<Message>>,
+    pub(crate) replies: Map<Arc<str>, oneshot::Sender<Message>>,
     pub(crate) agent: Option<(AgentId, Vec<String>)>,
     /// Largest payload that the server takes, once it has said so.
     pub(crate) message_bytes: Option<usize>,
@@ -82,10 +83,10 @@ impl State {
             outbox: Outbox::new(retry_for),
             loose: VecDeque::new(),
             queued: VecDeque::new(),
-            waiting: HashMap::new(),
+            waiting: Map::default(),
             feeds: BTreeMap::new(),
             restoring: BTreeSet::new(),
-            replies: HashMap::new(),
+            replies: Map::default(),
             agent,
             message_bytes: None,
             next: 1,

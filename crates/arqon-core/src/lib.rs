@@ -11,6 +11,7 @@ pub mod codec;
 mod ctx;
 pub mod env;
 mod error;
+pub mod hash;
 pub mod ids;
 pub mod limits;
 pub mod message;

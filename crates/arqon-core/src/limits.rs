@@ -1,7 +1,7 @@
 //! Every bound of the core in one place, each with its reason; and the rate limiter.
 
+use crate::hash::Map;
 use crate::{Code, Error, Principal, Result, Tenant};
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ type Key = (Tenant, Arc<str>, &'static str);
 /// Counts calls in fixed windows by principal and what they do.
 #[derive(Default)]
 pub struct RateLimiter {
-    windows: Mutex<HashMap<Key, Window>>,
+    windows: Mutex<Map<Key, Window>>,
 }
 
 #[derive(Clone, Copy)]

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a batch is checked as a whole before anything of it is applied, and both happen under one lock.
 
+use arqon_core::hash::Map;
 use arqon_core::port::{
     Doc, DocKey, Durability, Expect, Found, Records, Scan, ScanPage, StoreError, StoreErrorKind, Write,
 };
@@ -9,7 +10,7 @@ use arqon_core::{Tenant, Timestamp};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -44,7 +45,7 @@ pub struct MemoryRecords {
 
 #[derive(Default)]
 struct State {
-    spaces: HashMap<(&'static str, Tenant), Space>,
+    spaces: Map<(&'static str, Tenant), Space>,
     expiry: BTreeSet<(Timestamp, DocKey)>,
     bytes: u64,
     closed: bool,
@@ -53,7 +54,7 @@ struct State {
 #[derive(Default)]
 struct Space {
     documents: BTreeMap<String, Stored>,
-    indexes: HashMap<&'static str, BTreeMap<String, BTreeSet<String>>>,
+    indexes: Map<&'static str, BTreeMap<String, BTreeSet<String>>>,
 }
 
 struct Stored {
@@ -123,7 +124,7 @@ impl State {
 
     /// Checks every condition; a later write of the batch sees what an earlier one will have done.
     fn plan(&self, writes: &[Write], now: Timestamp) -> Result<Plan, StoreError> {
-        let mut ahead: HashMap<&DocKey, u64> = HashMap::new();
+        let mut ahead: Map<&DocKey, u64> = Map::default();
         let mut plan = Plan { versions: Vec::with_capacity(writes.len()), grows: 0 };
         for write in writes {
             let (Write::Put { key, expect, .. } | Write::Delete { key, expect }) = write;

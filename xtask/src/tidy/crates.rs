@@ -34,7 +34,7 @@ const TESTS_MAY_USE: &[&str] =
 
 /// The core's allow-list: bytes, errors, tracing, and building blocks of futures that bring no runtime.
 const CORE_MAY_USE: &[&str] =
-    &["bytes", "futures-util", "futures-channel", "thiserror", "arc-swap", "tracing"];
+    &["bytes", "futures-util", "futures-channel", "thiserror", "arc-swap", "foldhash", "tracing"];
 
 /// What the core's tests may use beside that; a runtime drives them, the core itself knows none.
 const CORE_TESTS_MAY_USE: &[&str] = &["proptest", "expect-test", "tokio"];

@@ -4,9 +4,10 @@
 //! it; an acknowledgement is repeated until the server has answered it.
 
 use super::ranges::Ranges;
+use arqon_core::hash::Map;
 use arqon_core::record::Epoch;
 use arqon_core::{Position, RoomName};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most positions in one acknowledge command: keeps the command far below the size limit of a message.
 const BATCH_MAX: usize = 1_000;
@@ -46,7 +47,7 @@ struct History {
 /// The ledger of one durable subscription.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    histories: HashMap<RoomName, BTreeMap<Epoch, History>>,
+    histories: Map<RoomName, BTreeMap<Epoch, History>>,
     /// Acknowledged and not sent yet.
     singles: BTreeMap<RoomName, Vec<Position>>,
     floors: BTreeMap<RoomName, Position>,

@@ -2,23 +2,24 @@
 
 use super::lock;
 use crate::address::is_segment;
+use crate::hash::Map;
 use crate::{AgentId, Code, Ctx, Error, Result, Role, Tenant};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 #[derive(Default)]
 pub(super) struct Agents {
-    tenants: Mutex<HashMap<Tenant, Online>>,
+    tenants: Mutex<Map<Tenant, Online>>,
 }
 
 #[derive(Default)]
 struct Online {
     /// Agent → the connections that registered it.
-    connections: HashMap<AgentId, Vec<u64>>,
+    connections: Map<AgentId, Vec<u64>>,
     /// Skill → agents, the one whose turn it is in front.
-    skills: HashMap<String, VecDeque<AgentId>>,
+    skills: Map<String, VecDeque<AgentId>>,
     /// Where messages that may be sent again went, and in which order they came.
-    picked: HashMap<(Box<str>, Once), AgentId>,
+    picked: Map<(Box<str>, Once), AgentId>,
     order: VecDeque<(Box<str>, Once)>,
 }
 

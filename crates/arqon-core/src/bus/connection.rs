@@ -6,11 +6,12 @@
 use super::subscribe::{Subscribe, Subscribed};
 use super::subscription::{Subscription, Turn};
 use super::{Bus, Shared, lock};
+use crate::hash::Map;
 use crate::port::{Page, StoreError};
 use crate::{AgentId, Code, Ctx, Delivery, Error, Priority, Result};
 use futures_util::future::BoxFuture;
 use futures_util::task::AtomicWaker;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
@@ -97,7 +98,7 @@ pub(super) struct Inner {
     info: ConnectInfo,
     mailbox: Arc<Mailbox>,
     ctx: Mutex<Ctx>,
-    pub(super) subscriptions: Mutex<HashMap<Arc<str>, Arc<Subscription>>>,
+    pub(super) subscriptions: Mutex<Map<Arc<str>, Arc<Subscription>>>,
     names: AtomicU64,
     pumps: Mutex<Pumps>,
 }
@@ -106,7 +107,7 @@ pub(super) struct Inner {
 #[derive(Default)]
 pub(super) struct Connections {
     next: AtomicU64,
-    open: Mutex<HashMap<u64, Weak<Inner>>>,
+    open: Mutex<Map<u64, Weak<Inner>>>,
     subscriptions: AtomicUsize,
 }
 

@@ -8,13 +8,14 @@ use super::lock;
 use super::subscription::Subscription;
 use crate::codec::{number, put, read_number, text};
 use crate::env::Clock;
+use crate::hash::Map;
 use crate::port::ReadFrom;
 use crate::record::Epoch;
 use crate::{
     Code, Delivery, Error, Gap, GapReason, Pattern, Position, Record, Result, RoomName, Tenant, Timestamp,
 };
 use bytes::Bytes;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -89,7 +90,7 @@ struct State {
     out: u32,
     /// A room has as many pending ones as it may; cleared by whatever may have made place.
     crowded: bool,
-    rooms: HashMap<RoomName, RoomState>,
+    rooms: Map<RoomName, RoomState>,
     due: VecDeque<(RoomName, u64)>,
 }
 

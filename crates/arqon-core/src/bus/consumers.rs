@@ -7,10 +7,10 @@ use super::consumer::Consumer;
 use super::subscribe::From;
 use super::{ConsumerSettings, Shared, lock};
 use crate::codec::{number, put, read_number, text};
+use crate::hash::Map;
 use crate::port::{DocKey, Durability, Expect, Scan, StoreErrorKind, Write};
 use crate::{Code, Error, Pattern, Result, RoomName, Tenant, Timestamp};
 use bytes::Bytes;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -26,7 +26,7 @@ type Key = (Tenant, Arc<str>);
 
 #[derive(Default)]
 pub(super) struct Consumers {
-    open: Mutex<HashMap<Key, Arc<Consumer>>>,
+    open: Mutex<Map<Key, Arc<Consumer>>>,
     holders: AtomicU64,
 }
 

@@ -3,10 +3,11 @@
 //! Invariant: a reader that asks after an offset gets every matching record since, or is told that some are gone.
 
 use crate::env::Random;
+use crate::hash::Map;
 use crate::port::ChannelFilter;
 use crate::record::Epoch;
 use crate::{ChannelName, Message, Position, Record, RoomKey};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// A channel's kept messages are bounded in bytes as well as in number, so that a rule with a high number
@@ -16,7 +17,7 @@ const CHANNEL_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub(super) struct Lane {
     pub(super) epoch: Epoch,
     last: u64,
-    channels: HashMap<ChannelName, Kept>,
+    channels: Map<ChannelName, Kept>,
 }
 
 #[derive(Default)]
@@ -40,7 +41,7 @@ pub(super) struct LaneRead {
 
 impl Lane {
     pub(super) fn new(random: &dyn Random) -> Self {
-        Lane { epoch: Epoch::memory(random.next_u64()), last: 0, channels: HashMap::new() }
+        Lane { epoch: Epoch::memory(random.next_u64()), last: 0, channels: Map::default() }
     }
 
     pub(super) fn end(&self) -> Position {

@@ -2,12 +2,12 @@
 
 use super::{Bus, lock};
 use crate::codec::{number, put, read_number, text};
+use crate::hash::Map;
 use crate::policy::{Decision, Policies, Policy};
 use crate::port::{DocKey, Durability, Expect, Retention, Scan, Write};
 use crate::{Address, Class, Code, Ctx, Error, Pattern, Result, RoomName, Tenant};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ const RULES_MAX: usize = 256;
 /// All tenants' rules; read on every publish, replaced whole.
 pub(super) struct PolicyBook {
     config: Policies,
-    tenants: ArcSwap<HashMap<Tenant, Policies>>,
+    tenants: ArcSwap<Map<Tenant, Policies>>,
     /// One change at a time; the versions of the documents that are in force.
-    versions: Mutex<HashMap<Tenant, u64>>,
+    versions: Mutex<Map<Tenant, u64>>,
 }
 
 impl PolicyBook {
@@ -54,7 +54,7 @@ impl PolicyBook {
             return;
         }
         versions.insert(tenant.clone(), version);
-        let mut tenants = HashMap::clone(&self.tenants.load());
+        let mut tenants = Map::clone(&self.tenants.load());
         let rules = own.into_iter().chain(self.config.rules().iter().cloned()).collect();
         tenants.insert(tenant.clone(), Policies::new(rules));
         self.tenants.store(Arc::new(tenants));

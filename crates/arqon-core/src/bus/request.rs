@@ -1,10 +1,10 @@
 //! Request and reply: a question with a private reply inbox, one answer, a time-out.
 
 use super::{Bus, Publish, Receipt, Shared, lock};
+use crate::hash::Map;
 use crate::record::Epoch;
 use crate::{Code, Ctx, Error, Message, Position, Record, Result, RoomKey, RoomName};
 use futures_util::future::{Either, select};
-use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ type Waiter = futures_channel::oneshot::Sender<Arc<Record>>;
 /// Questions of this node that wait for an answer, by their reply inbox.
 #[derive(Default)]
 pub(super) struct Replies {
-    waiting: Mutex<HashMap<RoomKey, Waiter>>,
+    waiting: Mutex<Map<RoomKey, Waiter>>,
 }
 
 /// Takes its inbox away again, however the request ends.

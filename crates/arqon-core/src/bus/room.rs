@@ -7,9 +7,9 @@ use super::lane::Lane;
 use super::lock;
 use super::subscription::Subscription;
 use crate::env::Env;
+use crate::hash::Map;
 use crate::port::ChannelFilter;
 use crate::{ChannelName, Message, Record, RoomKey};
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 pub(super) struct Room {
@@ -19,7 +19,7 @@ pub(super) struct Room {
 
 #[derive(Default)]
 pub(super) struct RoomState {
-    exact: HashMap<ChannelName, Vec<Route>>,
+    exact: Map<ChannelName, Vec<Route>>,
     wide: Vec<(ChannelFilter, Route)>,
     /// The highest offset that the log told us of since the start.
     pub(super) head: u64,

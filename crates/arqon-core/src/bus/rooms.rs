@@ -3,13 +3,13 @@
 use super::room::Room;
 use super::subscription::Subscription;
 use super::{Shared, lock};
+use crate::hash::Map;
 use crate::{RoomKey, RoomName, Tenant};
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 #[derive(Default)]
 pub(super) struct Rooms {
-    known: RwLock<HashMap<Arc<RoomKey>, Arc<Room>>>,
+    known: RwLock<Map<Arc<RoomKey>, Arc<Room>>>,
     /// Subscriptions with a wildcard in the place of the room.
     roaming: Mutex<Vec<Arc<Subscription>>>,
 }

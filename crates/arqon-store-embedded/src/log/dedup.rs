@@ -3,9 +3,10 @@
 //! Invariant: what is remembered was staged for, or is in, the log; a failed block takes its part back with `undo`.
 
 use super::fields::{Fields, Put};
+use arqon_core::hash::Map;
 use arqon_core::message::Producer;
 use arqon_core::{Message, Timestamp};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,7 +53,7 @@ impl Ring {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct PartDedup {
     keys: Vec<(u128, u64, Timestamp)>,
-    producers: HashMap<Arc<str>, Ring>,
+    producers: Map<Arc<str>, Ring>,
 }
 
 impl PartDedup {
@@ -140,9 +141,9 @@ pub(crate) enum Verdict {
 /// One room's memory.
 #[derive(Debug, Default)]
 pub(crate) struct RoomDedup {
-    keys: HashMap<u128, (u64, Timestamp)>,
+    keys: Map<u128, (u64, Timestamp)>,
     order: VecDeque<(u128, Timestamp)>,
-    producers: HashMap<Arc<str>, Ring>,
+    producers: Map<Arc<str>, Ring>,
     tick: u64,
 }
 

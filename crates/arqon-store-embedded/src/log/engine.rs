@@ -27,10 +27,11 @@ use super::trims::TrimJournal;
 use super::{Flush, LogConfig};
 use crate::disk::{Disk, DiskFile};
 use arqon_core::env::{Clock, Random};
+use arqon_core::hash::Map;
 use arqon_core::port::{Append, Appended, StoreError, StoreErrorKind};
 use arqon_core::{Message, Record, RoomKey};
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -108,7 +109,7 @@ pub struct Engine {
     active: Option<Active>,
     pub(crate) segments: BTreeMap<u64, Arc<Segment>>,
     writers: Vec<Writer>,
-    by_key: HashMap<Arc<RoomKey>, usize>,
+    by_key: Map<Arc<RoomKey>, usize>,
     block: Block,
     /// Rooms whose introduction is written a second time at the head of the next block, so that one damaged place does
     /// not make all their records nameless.

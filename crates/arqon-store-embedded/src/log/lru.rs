@@ -1,6 +1,6 @@
 //! A small cache bounded by weight; what was used longest ago leaves first.
 
-use std::collections::HashMap;
+use arqon_core::hash::Map;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +11,7 @@ struct Kept<V: ?Sized> {
 }
 
 struct Inner<K, V: ?Sized> {
-    map: HashMap<K, Kept<V>>,
+    map: Map<K, Kept<V>>,
     weight: usize,
     tick: u64,
 }
@@ -24,7 +24,7 @@ pub(crate) struct Lru<K, V: ?Sized> {
 
 impl<K: Hash + Eq + Clone, V: ?Sized> Lru<K, V> {
     pub fn new(capacity: usize) -> Self {
-        Lru { inner: Mutex::new(Inner { map: HashMap::new(), weight: 0, tick: 0 }), capacity }
+        Lru { inner: Mutex::new(Inner { map: Map::default(), weight: 0, tick: 0 }), capacity }
     }
 
     pub fn get(&self, key: &K) -> Option<Arc<V>> {

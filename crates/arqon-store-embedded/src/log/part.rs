@@ -4,8 +4,8 @@
 
 use super::fields::{Fields, Put};
 use super::lineage::Lineage;
+use arqon_core::hash::Map;
 use arqon_core::{ChannelName, RoomKey, Timestamp};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Where a record lies in its segment, and what decides about it without reading it.
@@ -118,7 +118,7 @@ pub(crate) struct Part {
     pub channels: Vec<ChannelPart>,
     /// Offsets that are known to be damaged in this segment, as ranges.
     pub damaged: Vec<(u64, u64)>,
-    numbers: HashMap<ChannelName, u32>,
+    numbers: Map<ChannelName, u32>,
 }
 
 impl Part {
@@ -135,7 +135,7 @@ impl Part {
             slots: Slots::default(),
             channels: Vec::new(),
             damaged: Vec::new(),
-            numbers: HashMap::new(),
+            numbers: Map::default(),
         }
     }
 

@@ -6,8 +6,9 @@
 use super::lineage::Lineage;
 use super::part::{ChannelPart, Part, Slot, join};
 use super::sidecar::{PartHead, Source};
+use arqon_core::hash::Map;
 use arqon_core::{ChannelName, RoomKey, Timestamp};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -63,7 +64,7 @@ pub(crate) struct ChannelTotal {
 #[derive(Default)]
 pub(crate) struct Totals {
     pub list: Vec<ChannelTotal>,
-    by_name: HashMap<ChannelName, usize>,
+    by_name: Map<ChannelName, usize>,
     pub records: u64,
     pub bytes: u64,
 }

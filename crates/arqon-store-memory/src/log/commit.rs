@@ -9,10 +9,11 @@ use super::MemoryLogConfig;
 use super::dedup::Verdict;
 use super::room::{Removed, RoomLog, RoomState, cost};
 use arqon_core::env::{Clock, Random};
+use arqon_core::hash::Map;
 use arqon_core::port::{Append, Appended, CommitObserver, StoreError, StoreErrorKind};
 use arqon_core::record::Epoch;
 use arqon_core::{Record, RoomKey, Tenant, Timestamp};
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -45,7 +46,7 @@ pub(super) struct Core {
     observer: OnceLock<Arc<dyn CommitObserver>>,
     queue: Mutex<VecDeque<Request>>,
     writer: Mutex<Writer>,
-    rooms: RwLock<HashMap<Arc<RoomKey>, Arc<RoomLog>>>,
+    rooms: RwLock<Map<Arc<RoomKey>, Arc<RoomLog>>>,
     stand_in: OnceLock<Arc<StandIn>>,
     pub(super) closed: AtomicBool,
     pub(super) counters: Counters,

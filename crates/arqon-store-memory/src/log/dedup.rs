@@ -3,9 +3,10 @@
 //! Invariant: a key stored less than 24 hours ago, or one of a producer's last 1,024 sequences, is known, unless
 //! memory ran out, which is counted. Memory is bounded per room here and over all rooms by the committer.
 
+use arqon_core::hash::Map;
 use arqon_core::message::Producer;
 use arqon_core::{Message, Timestamp};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,10 +33,10 @@ pub(super) enum Verdict {
 
 #[derive(Default)]
 pub(super) struct Dedup {
-    keys: HashMap<Arc<str>, Key>,
+    keys: Map<Arc<str>, Key>,
     /// Keys in the order in which they were stored; one that was stored anew stands here twice.
     order: VecDeque<(u64, Arc<str>)>,
-    producers: HashMap<Arc<str>, Sequences>,
+    producers: Map<Arc<str>, Sequences>,
     uses: u64,
     key_bytes: u64,
     producer_bytes: u64,

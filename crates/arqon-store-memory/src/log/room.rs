@@ -4,10 +4,11 @@
 //! above every offset of it that was removed.
 
 use super::dedup::Dedup;
+use arqon_core::hash::Map;
 use arqon_core::port::{Bounds, ChannelStat};
 use arqon_core::record::Epoch;
 use arqon_core::{ChannelName, Message, Position, Record, RoomKey};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// What a record costs beside its message: its place in the room and in its channel, with the slack of both.
@@ -28,7 +29,7 @@ pub(super) struct RoomLog {
 impl RoomLog {
     pub(super) fn new(key: Arc<RoomKey>, epoch: Epoch) -> Self {
         let state =
-            RoomState { epoch, last: 0, floor: 0, bytes: 0, kept: VecDeque::new(), channels: HashMap::new() };
+            RoomState { epoch, last: 0, floor: 0, bytes: 0, kept: VecDeque::new(), channels: Map::default() };
         RoomLog { key, state: RwLock::new(state), dedup: Mutex::default() }
     }
 
@@ -59,7 +60,7 @@ pub(super) struct RoomState {
     pub(super) floor: u64,
     bytes: u64,
     pub(super) kept: VecDeque<(u64, Arc<Message>)>,
-    pub(super) channels: HashMap<ChannelName, Channel>,
+    pub(super) channels: Map<ChannelName, Channel>,
 }
 
 #[derive(Default)]

@@ -18,8 +18,9 @@ use crate::log::survey::{Depth, Found, Survey, survey};
 use crate::log::trims::TrimJournal;
 use arqon_core::RoomKey;
 use arqon_core::env::{Clock, Random};
+use arqon_core::hash::Map;
 use arqon_core::port::{StoreError, StoreErrorKind};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -88,7 +89,7 @@ impl Engine {
             active: None,
             segments: BTreeMap::new(),
             writers: Vec::new(),
-            by_key: HashMap::new(),
+            by_key: Map::default(),
             block: super::Block::default(),
             echo: Vec::new(),
             ghosts: ghosts(&survey),

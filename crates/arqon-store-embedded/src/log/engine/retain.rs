@@ -8,9 +8,10 @@ use crate::log::part::Slot;
 use crate::log::room::{Room, Segment};
 use crate::log::shared::unavailable;
 use crate::log::trims::Trim;
+use arqon_core::hash::Map;
 use arqon_core::port::{Retention, StoreError};
 use arqon_core::{ChannelName, Pattern, RoomKey, Timestamp};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -36,7 +37,7 @@ struct Cut {
     /// Everything up to here, of one channel.
     floors: BTreeMap<ChannelName, u64>,
     /// What that frees: by segment and channel, records and bytes.
-    freed: HashMap<(u64, ChannelName), (Arc<Segment>, u64, u64)>,
+    freed: Map<(u64, ChannelName), (Arc<Segment>, u64, u64)>,
     looked_at: usize,
 }
 
