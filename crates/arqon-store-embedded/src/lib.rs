@@ -8,5 +8,5 @@ pub mod records;
 
 pub use log::{
     BatchResult, CheckReport, DumpFilter, DumpItem, EmbeddedLog, Engine, Fault, Flush, LogConfig, OpenReport,
-    Progress, RoomCheck, SegmentCheck, check, check_on, dump, dump_on,
+    Progress, RoomCheck, SegmentCheck, Turns, check, check_on, dump, dump_on,
 };

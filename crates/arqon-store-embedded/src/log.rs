@@ -32,6 +32,7 @@ mod trims;
 
 pub use check::{CheckReport, DumpFilter, DumpItem, RoomCheck, SegmentCheck, check, check_on, dump, dump_on};
 pub use engine::{BatchResult, Engine, Fault, OpenReport, Progress};
+pub use threads::Turns;
 
 use crate::disk::{Disk, RealDisk};
 use arqon_core::env::{Clock, Random};
@@ -143,9 +144,23 @@ impl EmbeddedLog {
         let (engine, report) = Engine::open(disk, config, clock, random)?;
         let shared = engine.shared.clone();
         let queue = Arc::new(Queue::new(config.queue_bytes));
-        let threads = threads::Threads::start(engine, queue.clone())
+        let threads = threads::Threads::start(engine, &queue)
             .map_err(|e| unavailable("the threads of the log cannot be started", e))?;
         Ok((EmbeddedLog { shared, queue, threads }, report))
+    }
+
+    /// The same without threads: whoever holds the [`Turns`] does their work, one turn at a time. For simulations.
+    pub fn open_by_hand(
+        disk: Arc<dyn Disk>,
+        config: LogConfig,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<(Self, Turns, OpenReport), StoreError> {
+        let (engine, report) = Engine::open(disk, config, clock, random)?;
+        let shared = engine.shared.clone();
+        let queue = Arc::new(Queue::new(config.queue_bytes));
+        let (threads, turns) = threads::Threads::by_hand(engine, &queue);
+        Ok((EmbeddedLog { shared, queue, threads }, turns, report))
     }
 
     /// Idempotency keys that left before their time, since a room had too many.

@@ -1,14 +1,14 @@
-//! The two threads of the log: the committer, which alone changes anything, and the porter, which makes segment files
-//! ahead of need and rewrites segments that are mostly dead.
+//! The two workers of the log: the committer, which alone changes anything, and the porter, which makes segment files
+//! ahead of need and rewrites segments that are mostly dead. Each has a thread; a simulation takes their turns by hand.
 //!
 //! Invariant: the observer hears of records before their appends are answered; an answer is sent exactly once.
 
 use super::compact::Compaction;
 use super::engine::{BatchResult, Engine, Progress, Spare};
-use super::queue::{Command, Queue, Work};
+use super::queue::{Command, Queue, Reply, Work};
 use crate::disk::Disk;
 use arqon_core::Record;
-use arqon_core::port::{Append, CommitObserver};
+use arqon_core::port::{Append, CommitObserver, StoreError};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -22,28 +22,71 @@ const IMPATIENCE: Duration = Duration::from_millis(50);
 
 type Observer = Arc<OnceLock<Arc<dyn CommitObserver>>>;
 
-/// The threads, joined once.
+/// The threads, joined once; none where turns are taken by hand.
 pub(crate) struct Threads {
     observer: Observer,
     handles: Mutex<Vec<JoinHandle<()>>>,
 }
 
+/// The log's two workers without threads: nothing happens between two calls, so that a simulation decides when each of
+/// them gets on, and what fails between two steps.
+pub struct Turns {
+    committer: Option<Committer>,
+    porter: Porter,
+}
+
+impl Turns {
+    /// One turn of the committer: commits what waits, or does one other thing, then a little of what is done between
+    /// blocks. Answers how long it may rest unless something is queued; `None` once the log is closed.
+    pub fn commit(&mut self) -> Option<Duration> {
+        let committer = self.committer.as_mut()?;
+        match committer.turn(Duration::ZERO) {
+            Turn::Worked => Some(Duration::ZERO),
+            Turn::Idle => Some(committer.patience()),
+            Turn::Ended(farewell) => {
+                self.committer = None;
+                farewell.say();
+                None
+            }
+        }
+    }
+
+    /// One turn of the porter; answers whether there was anything to do.
+    pub fn carry(&mut self) -> bool {
+        self.porter.turn()
+    }
+}
+
+fn workers(engine: Engine, queue: &Arc<Queue>) -> (Observer, Committer, Porter) {
+    let observer = Observer::default();
+    let errands = Arc::new(Errands::default());
+    let porter = Porter {
+        errands: errands.clone(),
+        queue: queue.clone(),
+        disk: engine.disk.clone(),
+        spare: engine.spare.clone(),
+        segment_bytes: engine.config.segment_bytes,
+    };
+    let ending = Ending { queue: queue.clone(), errands: errands.clone() };
+    let (queue, heard) = (queue.clone(), observer.clone());
+    let committer =
+        Committer { engine, queue, observer: heard, errands, jobs: VecDeque::new(), _ending: ending };
+    (observer, committer, porter)
+}
+
 impl Threads {
-    pub fn start(engine: Engine, queue: Arc<Queue>) -> io::Result<Self> {
-        let observer = Observer::default();
-        let errands = Arc::new(Errands::default());
-        let porter = Porter {
-            errands: errands.clone(),
-            queue: queue.clone(),
-            disk: engine.disk.clone(),
-            spare: engine.spare.clone(),
-            segment_bytes: engine.config.segment_bytes,
-        };
-        let committer =
-            Committer { engine, queue, observer: observer.clone(), errands, jobs: VecDeque::new() };
+    pub fn start(engine: Engine, queue: &Arc<Queue>) -> io::Result<Self> {
+        let (observer, committer, porter) = workers(engine, queue);
         let porter = thread::Builder::new().name("porter".to_owned()).spawn(move || porter.run())?;
         let committer = thread::Builder::new().name("committer".to_owned()).spawn(move || committer.run())?;
         Ok(Threads { observer, handles: Mutex::new(vec![committer, porter]) })
+    }
+
+    /// No threads: whoever holds the turns does their work.
+    pub fn by_hand(engine: Engine, queue: &Arc<Queue>) -> (Self, Turns) {
+        let (observer, committer, porter) = workers(engine, queue);
+        let turns = Turns { committer: Some(committer), porter };
+        (Threads { observer, handles: Mutex::default() }, turns)
     }
 
     pub fn observe(&self, observer: Arc<dyn CommitObserver>) {
@@ -85,37 +128,67 @@ struct Committer {
     errands: Arc<Errands>,
     /// Retention that is done in slices, between blocks.
     jobs: VecDeque<Command>,
+    _ending: Ending,
+}
+
+/// What a turn of the committer came to.
+enum Turn {
+    Worked,
+    Idle,
+    Ended(Farewell),
+}
+
+/// The answer to `close`, given once the committer is dropped: the folder is free before the caller hears of it.
+struct Farewell(Option<(Reply, Result<(), StoreError>)>);
+
+impl Farewell {
+    fn say(self) {
+        if let Some((reply, result)) = self.0 {
+            reply.send(result);
+        }
+    }
 }
 
 impl Committer {
     fn run(mut self) {
-        let _ending = Ending { queue: self.queue.clone(), errands: self.errands.clone() };
-        let (bytes, records) = (self.engine.config.block_bytes, self.engine.config.block_records);
         loop {
-            match self.queue.take(self.patience(), bytes, records) {
-                Work::Appends(batches, replies) => {
-                    let results = self.commit(&batches);
-                    replies.into_iter().zip(results).for_each(|(reply, result)| reply.send(result));
-                }
-                Work::Other(Command::Close { reply }) => {
-                    self.finish();
-                    let result = self.engine.close();
-                    // The folder is free before the caller hears of it.
-                    drop(self);
-                    return reply.send(result);
-                }
-                Work::Other(command) => self.jobs.push_back(command),
-                Work::Idle => self.engine.probe(),
-                Work::Finished => {
-                    self.finish();
-                    if let Err(error) = self.engine.close() {
-                        tracing::error!(%error, "the log was not closed well");
-                    }
-                    return;
-                }
+            let patience = self.patience();
+            if let Turn::Ended(farewell) = self.turn(patience) {
+                drop(self);
+                return farewell.say();
             }
-            self.between();
         }
+    }
+
+    /// Waits for work for as long as `patience` says, does it, and then a little of what is done between blocks.
+    fn turn(&mut self, patience: Duration) -> Turn {
+        let (bytes, records) = (self.engine.config.block_bytes, self.engine.config.block_records);
+        let mut turn = Turn::Worked;
+        match self.queue.take(patience, bytes, records) {
+            Work::Appends(batches, replies) => {
+                let results = self.commit(&batches);
+                replies.into_iter().zip(results).for_each(|(reply, result)| reply.send(result));
+            }
+            Work::Other(Command::Close { reply }) => {
+                self.finish();
+                let result = self.engine.close();
+                return Turn::Ended(Farewell(Some((reply, result))));
+            }
+            Work::Other(command) => self.jobs.push_back(command),
+            Work::Idle => {
+                self.engine.probe();
+                turn = Turn::Idle;
+            }
+            Work::Finished => {
+                self.finish();
+                if let Err(error) = self.engine.close() {
+                    tracing::error!(%error, "the log was not closed well");
+                }
+                return Turn::Ended(Farewell(None));
+            }
+        }
+        self.between();
+        turn
     }
 
     /// What is done between two blocks: a little at a time.
@@ -201,6 +274,10 @@ struct ErrandList {
 }
 
 impl ErrandList {
+    fn is_asked(&self) -> bool {
+        self.spare || self.compaction.is_some()
+    }
+
     fn is_free(&self) -> bool {
         self.compaction.is_none() && !self.busy
     }
@@ -246,23 +323,34 @@ impl Porter {
     fn run(self) {
         loop {
             let mut list = self.errands.lock();
-            while !list.spare && list.compaction.is_none() && !list.stop {
+            while !list.is_asked() && !list.stop {
                 list = self.errands.wake.wait(list).unwrap_or_else(PoisonError::into_inner);
             }
             if list.stop {
                 return;
             }
-            let (spare, compaction) = (std::mem::take(&mut list.spare), list.compaction.take());
-            list.working = true;
             drop(list);
-            let _working = Working(&self.errands);
-            if spare && let Err(error) = self.spare.prepare(&*self.disk, self.segment_bytes) {
-                tracing::warn!(%error, "no segment could be made ahead of need");
-            }
-            if let Some(compaction) = compaction {
-                self.compact(&compaction);
-            }
+            self.turn();
         }
+    }
+
+    /// Does what is asked; answers whether anything was.
+    fn turn(&self) -> bool {
+        let mut list = self.errands.lock();
+        if list.stop || !list.is_asked() {
+            return false;
+        }
+        let (spare, compaction) = (std::mem::take(&mut list.spare), list.compaction.take());
+        list.working = true;
+        drop(list);
+        let _working = Working(&self.errands);
+        if spare && let Err(error) = self.spare.prepare(&*self.disk, self.segment_bytes) {
+            tracing::warn!(%error, "no segment could be made ahead of need");
+        }
+        if let Some(compaction) = compaction {
+            self.compact(&compaction);
+        }
+        true
     }
 
     fn compact(&self, compaction: &Compaction) {
