@@ -2,6 +2,7 @@
 
 use crate::client::Client;
 use crate::credentials::Credentials;
+use crate::dial::Dial;
 use crate::driver::Driver;
 use crate::endpoint::DEFAULT_URL;
 use crate::environment::SystemEnvironment;
@@ -59,7 +60,15 @@ pub(crate) struct Settings {
     pub(crate) connect_timeout: Duration,
     pub(crate) retry_for: Option<Duration>,
     pub(crate) wait: bool,
-    pub(crate) tls: Tls,
+    pub(crate) way: Way,
+}
+
+/// How the server is reached.
+pub(crate) enum Way {
+    /// By the network.
+    Network(Tls),
+    /// By streams that somebody else makes.
+    Dialled(Arc<dyn Dial>),
 }
 
 /// Makes a [`Client`].
@@ -74,6 +83,7 @@ pub struct Builder {
     retry_for: Option<Duration>,
     wait: bool,
     env: Option<Env>,
+    dialler: Option<Arc<dyn Dial>>,
 }
 
 impl Builder {
@@ -88,6 +98,7 @@ impl Builder {
             retry_for: Some(Duration::from_secs(60)),
             wait: false,
             env: None,
+            dialler: None,
         }
     }
 
@@ -159,6 +170,13 @@ impl Builder {
         self
     }
 
+    /// Reaches the server over streams of another kind than TCP, with no token: whoever makes them says who comes.
+    #[must_use]
+    pub fn dialler(mut self, dialler: Arc<dyn Dial>) -> Self {
+        self.dialler = Some(dialler);
+        self.no_token()
+    }
+
     /// Connects. The client comes back by itself from then on.
     ///
     /// # Errors
@@ -174,7 +192,10 @@ impl Builder {
             connect_timeout: self.connect_timeout,
             retry_for: self.retry_for,
             wait: self.wait,
-            tls: Tls::new(self.authorities.as_deref())?,
+            way: match self.dialler {
+                Some(dialler) => Way::Dialled(dialler),
+                None => Way::Network(Tls::new(self.authorities.as_deref())?),
+            },
         };
         let env = self.env.unwrap_or_else(|| SystemEnvironment::new().env());
         let state = State::new(self.retry_for.unwrap_or(FOREVER), agent);
@@ -195,7 +216,9 @@ impl Builder {
         let endpoint = Endpoint::parse(&self.url)?;
         let tls = Tls::new(self.authorities.as_deref())?;
         let token = self.token.find(&endpoint)?;
-        let asked = crate::socket::get(&endpoint, &tls, (path, token.as_deref()), self.connect_timeout).await;
+        let env = self.env.clone().unwrap_or_else(|| SystemEnvironment::new().env());
+        let limit = (&*env.clock, self.connect_timeout);
+        let asked = crate::socket::get(&endpoint, &tls, (path, token.as_deref()), limit).await;
         asked.map_err(|failure| failure.at(&endpoint))
     }
 

@@ -4,6 +4,7 @@
 //! it after everything that waits was confirmed.
 
 use crate::builder::{Builder, read_agent};
+use crate::patience::within;
 use crate::publish::{Publish, Publisher};
 use crate::request::{Inbox, Request};
 use crate::shared::{Shared, Waiting};
@@ -174,9 +175,9 @@ impl Client {
             state.enqueue(name, args, Waiting::Call(tell))
         };
         shared.wake.notify_one();
-        match tokio::time::timeout(CALL_TIMEOUT, answer).await {
-            Ok(answer) => answer.unwrap_or(Err(Error::Closed)),
-            Err(_) => {
+        match within(&*shared.env.clock, CALL_TIMEOUT, answer).await {
+            Some(answer) => answer.unwrap_or(Err(Error::Closed)),
+            None => {
                 let mut state = shared.lock();
                 state.waiting.remove(&id);
                 state.queued.retain(|queued| queued.id != id);

@@ -3,8 +3,9 @@
 //! Invariant: reading never waits for writing, nor writing for reading, so that two full pipes cannot wait for each
 //! other; and the application's slowness never stops the reading (credit bounds what a server sends).
 
-use crate::builder::Settings;
+use crate::builder::{Settings, Way};
 use crate::client::ConnectionState;
+use crate::patience::within;
 use crate::session::Backoff;
 use crate::shared::{Batch, Shared};
 use crate::socket::{self, Failure, Hello, Socket};
@@ -62,7 +63,9 @@ impl Driver {
     pub(crate) async fn run(self, first: oneshot::Sender<Result<()>>) {
         let shared = self.shared.clone();
         let stop = shared.stop.clone();
+        // Every choice between futures here is made in their order, so that a simulation can be repeated.
         let error = tokio::select! {
+            biased;
             error = self.talk(first) => error,
             () = stop.cancelled() => Error::Closed,
         };
@@ -133,6 +136,7 @@ impl Driver {
         let mut sleep = self.shared.env.clock.sleep(delay);
         loop {
             tokio::select! {
+                biased;
                 () = &mut sleep => return ControlFlow::Continue(()),
                 () = self.shared.wake.notified() => {}
             }
@@ -151,8 +155,12 @@ impl Driver {
             agent: agent.as_ref().map(|(id, _)| id.as_str()),
             skills: agent.as_ref().map_or(&[], |(_, skills)| skills),
         };
-        let timeout = self.settings.connect_timeout;
-        match socket::connect(&self.shared.endpoint, &self.settings.tls, &hello, timeout).await {
+        let limit = (&*self.shared.env.clock, self.settings.connect_timeout);
+        let connected = match &self.settings.way {
+            Way::Network(tls) => socket::connect(&self.shared.endpoint, tls, &hello, limit).await,
+            Way::Dialled(dialler) => socket::dial(&**dialler, &hello, limit).await,
+        };
+        match connected {
             // A server that was just started may have left its token between our look and our knock.
             Err(Failure::Never(Error::Rejected { code: Code::Unauthenticated, reason, .. }))
                 if self.find_token()? != token =>
@@ -181,6 +189,7 @@ impl Driver {
         let ping = AtomicU8::new(QUIET);
         let (sink, stream) = socket.split();
         let end = tokio::select! {
+            biased;
             end = self.read(stream, &welcomed, &ping) => end,
             end = self.write(sink, &ping) => end,
         };
@@ -190,13 +199,13 @@ impl Driver {
     async fn read(&self, stream: SplitStream<Socket>, welcomed: &AtomicBool, ping: &AtomicU8) -> End {
         let mut chunks = stream.ready_chunks(READ_BATCH);
         loop {
-            let chunk = match tokio::time::timeout(SILENCE, chunks.next()).await {
-                Ok(Some(chunk)) => chunk,
-                Ok(None) => return End::Lost("the server closed the connection".to_owned()),
-                Err(_) if ping.swap(ASK, Relaxed) != QUIET => {
+            let chunk = match within(&*self.shared.env.clock, SILENCE, chunks.next()).await {
+                Some(Some(chunk)) => chunk,
+                Some(None) => return End::Lost("the server closed the connection".to_owned()),
+                None if ping.swap(ASK, Relaxed) != QUIET => {
                     return End::Lost(format!("no sign of life for {} s", SILENCE.as_secs() * 2));
                 }
-                Err(_) => {
+                None => {
                     self.shared.wake.notify_one();
                     continue;
                 }
@@ -266,7 +275,7 @@ impl Driver {
             Ok(()) => End::Done,
             Err(e) => {
                 // The reader learns why: a close frame may have come before the pipe broke.
-                tokio::time::sleep(GOODBYE).await;
+                self.shared.env.clock.sleep(GOODBYE).await;
                 End::Lost(broken(&e))
             }
         }
@@ -289,7 +298,7 @@ impl Driver {
             if done {
                 sink.send(Frame::Close(None)).await?;
                 // The reader's half ends with the server's answer; a server that gives none is not waited for.
-                tokio::time::sleep(GOODBYE).await;
+                self.shared.env.clock.sleep(GOODBYE).await;
                 return Ok(());
             }
             let ask = ping.compare_exchange(ASK, ASKED, Relaxed, Relaxed).is_ok();
@@ -324,6 +333,7 @@ async fn wait(shared: &Shared, until: Option<Duration>) {
     let Some(until) = until else { return shared.wake.notified().await };
     let left = until.saturating_sub(shared.env.clock.monotonic());
     tokio::select! {
+        biased;
         () = shared.wake.notified() => {}
         () = shared.env.clock.sleep(left) => {}
     }

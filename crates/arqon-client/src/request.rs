@@ -4,6 +4,7 @@
 
 use crate::client::Client;
 use crate::feed::Wish;
+use crate::patience::within;
 use crate::publish::Publish;
 use crate::session::Start;
 use crate::shared::Shared;
@@ -90,6 +91,7 @@ impl Request {
             let answer = async { answer.await.map_err(|_| Error::Closed) };
             tokio::pin!(stored, answer);
             tokio::select! {
+                biased;
                 answer = &mut answer => answer,
                 stored = &mut stored => match stored {
                     Ok(_) => answer.await,
@@ -97,7 +99,7 @@ impl Request {
                 },
             }
         };
-        tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(Error::Timeout(timeout)))
+        within(&*shared.env.clock, timeout, exchange).await.unwrap_or(Err(Error::Timeout(timeout)))
     }
 }
 
@@ -139,6 +141,7 @@ impl Client {
         let mut running = FuturesUnordered::new();
         loop {
             tokio::select! {
+                biased;
                 event = requests.next(), if running.len() < concurrency => match event {
                     Some(Ok(Event::Message(message))) => running.push(self.answer(Arc::new(message), &handler)),
                     Some(Ok(Event::Gap(gap))) => {

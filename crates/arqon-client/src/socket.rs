@@ -2,14 +2,17 @@
 //!
 //! Invariant: every failure says whether coming back may help ([`Failure::Later`]) or not ([`Failure::Never`]).
 
+use crate::dial::{Dial, Io};
+use crate::patience::within;
 use crate::{Endpoint, Error};
 use arqon_core::Code;
+use arqon_core::env::Clock;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::WebSocketStream;
@@ -18,7 +21,7 @@ use tungstenite::Error as Ws;
 use tungstenite::error::ProtocolError;
 use tungstenite::handshake::client::generate_key;
 use tungstenite::http::{Request, header};
-use tungstenite::protocol::WebSocketConfig;
+use tungstenite::protocol::{Role, WebSocketConfig};
 
 /// Bytes read from the socket at once. Larger than a server would take, since a client has one connection.
 const READ_BUFFER: usize = 64 * 1024;
@@ -28,10 +31,6 @@ const WRITE_BUFFER: usize = 64 * 1024;
 const FRAME_MAX: usize = 64 * 1024 * 1024;
 /// Largest answer to a probe.
 const PROBE_MAX: u64 = 1024 * 1024;
-
-/// Any byte stream.
-pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
 pub(crate) type Socket = WebSocketStream<Box<dyn Io>>;
 
@@ -110,38 +109,59 @@ async fn open(endpoint: &Endpoint, tls: &Tls) -> Result<Box<dyn Io>, Failure> {
     Ok(Box::new(stream))
 }
 
+fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_message_size(Some(FRAME_MAX))
+        .max_frame_size(Some(FRAME_MAX))
+}
+
+/// A connection that `dialler` makes, within `timeout`.
+pub(crate) async fn dial(
+    dialler: &dyn Dial,
+    hello: &Hello<'_>,
+    (clock, timeout): (&dyn Clock, Duration),
+) -> Result<Socket, Failure> {
+    let agent = hello.agent.map(|agent| (agent.to_owned(), hello.skills.to_vec()));
+    match within(clock, timeout, dialler.dial(agent)).await {
+        Some(Ok(stream)) => Ok(WebSocketStream::from_raw_socket(stream, Role::Client, Some(config())).await),
+        Some(Err(error)) => Err(Failure::Later(plain(&error))),
+        None => Err(late(timeout)),
+    }
+}
+
+fn late(timeout: Duration) -> Failure {
+    Failure::Later(format!("no answer within {} s", timeout.as_secs()))
+}
+
 /// Connects and upgrades, within `timeout`.
 pub(crate) async fn connect(
     endpoint: &Endpoint,
     tls: &Tls,
     hello: &Hello<'_>,
-    timeout: Duration,
+    (clock, timeout): (&dyn Clock, Duration),
 ) -> Result<Socket, Failure> {
     let attempt = async {
         let stream = open(endpoint, tls).await?;
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(WRITE_BUFFER)
-            .max_message_size(Some(FRAME_MAX))
-            .max_frame_size(Some(FRAME_MAX));
+        let config = config();
         let request = upgrade(endpoint, hello)?;
         let opened = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await;
         match opened {
             Ok((socket, _)) => Ok(socket),
             Err(Ws::Protocol(ProtocolError::WrongHttpVersion | ProtocolError::HttparseError(_))) => {
-                Err(look_again(endpoint, tls, timeout).await)
+                Err(look_again(endpoint, tls, (clock, timeout)).await)
             }
             Err(error) => Err(refusal(endpoint, error)),
         }
     };
-    let late = || Failure::Later(format!("no answer within {} s", timeout.as_secs()));
-    tokio::time::timeout(timeout, attempt).await.unwrap_or_else(|_| Err(late()))
+    within(clock, timeout, attempt).await.unwrap_or_else(|| Err(late(timeout)))
 }
 
 /// Looks again with plain HTTP where the WebSocket library does not say what it read.
-async fn look_again(endpoint: &Endpoint, tls: &Tls, timeout: Duration) -> Failure {
+async fn look_again(endpoint: &Endpoint, tls: &Tls, limit: (&dyn Clock, Duration)) -> Failure {
     let path = endpoint.path("/ws");
-    match get(endpoint, tls, ("/ws", None), timeout).await {
+    match get(endpoint, tls, ("/ws", None), limit).await {
         Ok((status @ 500..=599, _)) => Failure::Later(format!("{path} answered {status}")),
         Ok((status, _)) => {
             Failure::Never(foreign(endpoint, "an HTTP server", format!("{path} answered {status}")))
@@ -236,7 +256,7 @@ pub(crate) async fn get(
     endpoint: &Endpoint,
     tls: &Tls,
     (path, token): (&str, Option<&str>),
-    timeout: Duration,
+    (clock, timeout): (&dyn Clock, Duration),
 ) -> Result<(u16, Vec<u8>), Failure> {
     let attempt = async {
         let mut stream = open(endpoint, tls).await?;
@@ -252,8 +272,7 @@ pub(crate) async fn get(
         stream.take(PROBE_MAX).read_to_end(&mut answer).await.map_err(io)?;
         parse_answer(&answer).ok_or_else(|| Failure::Never(not_http(endpoint, &answer)))
     };
-    let late = || Failure::Later(format!("no answer within {} s", timeout.as_secs()));
-    tokio::time::timeout(timeout, attempt).await.unwrap_or_else(|_| Err(late()))
+    within(clock, timeout, attempt).await.unwrap_or_else(|| Err(late(timeout)))
 }
 
 /// What answers something else than HTTP.
