@@ -110,6 +110,12 @@ pub trait Dialect {
     /// Makes the first `topics` durable topics, where a system wants that before anybody publishes to them.
     fn make<'a>(&'a self, link: &'a mut Link, topics: u32) -> Later<'a, ()>;
 
+    /// Prepares this link for confirmed publishes to a topic, before the first of them (an inbox for the confirms, for
+    /// instance). Most systems answer on the link by themselves.
+    fn confirms<'a>(&'a self, _link: &'a mut Link, _topic: Topic) -> Later<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// A publish, prepared. `confirm`: the system answers with [`Said::Confirm`]. One that answers in any case is
     /// welcome to; the drivers skip what they did not ask for.
     fn publish(&self, to: Topic, payload: usize, confirm: bool) -> Template;
