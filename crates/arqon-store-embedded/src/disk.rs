@@ -57,9 +57,22 @@ pub trait DiskFile: Send + Sync + 'static {
     /// Writes all of `buf` at `at`.
     fn write_at(&self, buf: &[u8], at: u64) -> io::Result<()>;
 
+    /// The same where everything in the file behind `at` is zeros. What is written so may go past the system's cache, so
+    /// that nothing is left for a flush to write; it is durable after `sync_data` only.
+    fn append_at(&self, buf: &[u8], at: u64) -> io::Result<()> {
+        self.write_at(buf, at)
+    }
+
     /// Makes the file `len` bytes of zeros that take their place on the disk now, durably, so that a later
     /// `sync_data` has nothing but data to write. For new files.
     fn preallocate(&self, len: u64) -> io::Result<()>;
+
+    /// Does a part of `preallocate(len)`, from where the part before ended (0 at first) to about `to`, and answers where
+    /// it ends. It is done once that is `len`.
+    fn preallocate_part(&self, _from: u64, _to: u64, len: u64) -> io::Result<u64> {
+        self.preallocate(len)?;
+        Ok(len)
+    }
 
     /// Cuts or extends the file.
     fn truncate(&self, len: u64) -> io::Result<()>;

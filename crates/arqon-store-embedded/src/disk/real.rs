@@ -1,17 +1,25 @@
 //! The disk of the operating system.
+//!
+//! Invariant: a file is changed through one of its two handles at a time, and read through the plain one only.
+
+mod direct;
 
 use super::{Disk, DiskFile, Locking};
+use direct::Direct;
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Zeros are written in pieces of this size.
 const ZEROS: usize = 1 << 20;
 /// And flushed this often, so that a flush of records beside it waits for little.
 const FLUSH_ZEROS: u64 = 4 << 20;
+
+/// Zeros are written past the page cache where they begin and end at a multiple of this.
+const ALIGNED: u64 = 4096;
 
 /// A folder of the file system.
 #[derive(Debug)]
@@ -36,6 +44,11 @@ impl RealDisk {
         self.root.join(path)
     }
 
+    fn file(&self, path: &str, file: File) -> Arc<dyn DiskFile> {
+        let direct = if self.read_only { Way::Cached } else { Way::Untried(self.path(path)) };
+        Arc::new(RealFile { file, way: Mutex::new(direct) })
+    }
+
     fn writable(&self) -> io::Result<()> {
         if self.read_only {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the folder was opened for reading"));
@@ -49,12 +62,12 @@ impl Disk for RealDisk {
         self.writable()?;
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(true).open(self.path(path))?;
-        Ok(Arc::new(RealFile(file)))
+        Ok(self.file(path, file))
     }
 
     fn open(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
         let file = OpenOptions::new().read(true).write(!self.read_only).open(self.path(path))?;
-        Ok(Arc::new(RealFile(file)))
+        Ok(self.file(path, file))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -109,13 +122,64 @@ impl Disk for RealDisk {
     }
 }
 
-struct RealFile(File);
+/// How a file is appended to.
+enum Way {
+    /// Not decided yet; the path that the file had when it was opened.
+    Untried(PathBuf),
+    /// Past the page cache.
+    Direct(Direct),
+    /// Through the page cache.
+    Cached,
+}
+
+struct RealFile {
+    file: File,
+    way: Mutex<Way>,
+}
+
+impl RealFile {
+    fn way(&self) -> MutexGuard<'_, Way> {
+        let mut way = self.way.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Way::Untried(path) = &*way {
+            *way = Direct::open(path, &self.file).map_or(Way::Cached, Way::Direct);
+        }
+        way
+    }
+
+    /// The handle for direct writes is told of a change that was made without it.
+    fn changed(&self, change: impl FnOnce(&mut Direct)) {
+        if let Way::Direct(direct) = &mut *self.way.lock().unwrap_or_else(PoisonError::into_inner) {
+            change(direct);
+        }
+    }
+
+    fn zero(&self, from: u64, to: u64) -> io::Result<()> {
+        if from.is_multiple_of(ALIGNED)
+            && to.is_multiple_of(ALIGNED)
+            && let Way::Direct(direct) = &mut *self.way()
+            && direct.zero(from, to)?
+        {
+            return Ok(());
+        }
+        let zeros = vec![0; usize::try_from(to - from).unwrap_or(ZEROS).min(ZEROS)];
+        let mut at = from;
+        while at < to {
+            let n = usize::try_from(to - at).unwrap_or(ZEROS).min(ZEROS);
+            self.file.write_all_at(&zeros[..n], at)?;
+            at += n as u64;
+            if at.is_multiple_of(FLUSH_ZEROS) {
+                self.file.sync_data()?;
+            }
+        }
+        Ok(())
+    }
+}
 
 impl DiskFile for RealFile {
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
         let mut done = 0;
         while done < buf.len() {
-            match self.0.read_at(&mut buf[done..], at + done as u64) {
+            match self.file.read_at(&mut buf[done..], at + done as u64) {
                 Ok(0) => break,
                 Ok(n) => done += n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -126,43 +190,61 @@ impl DiskFile for RealFile {
     }
 
     fn write_at(&self, buf: &[u8], at: u64) -> io::Result<()> {
-        self.0.write_all_at(buf, at)
+        self.changed(Direct::forget);
+        self.file.write_all_at(buf, at)
+    }
+
+    fn append_at(&self, buf: &[u8], at: u64) -> io::Result<()> {
+        let mut way = self.way();
+        if let Way::Direct(direct) = &mut *way
+            && direct.append(&self.file, buf, at)?
+        {
+            return Ok(());
+        }
+        self.file.write_all_at(buf, at)
     }
 
     fn preallocate(&self, len: u64) -> io::Result<()> {
-        // The space is claimed first, so that a full disk is found out before anything is written. Then zeros are
-        // written: blocks that were only claimed would cost each later flush a change of the file's metadata.
-        match fallocate(&self.0, FallocateFlags::empty(), 0, len) {
-            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
-            Err(e) => return Err(e.into()),
-        }
-        let zeros = vec![0; usize::try_from(len).unwrap_or(ZEROS).min(ZEROS)];
-        let mut at = 0;
-        while at < len {
-            let n = usize::try_from(len - at).unwrap_or(ZEROS).min(ZEROS);
-            self.0.write_all_at(&zeros[..n], at)?;
-            at += n as u64;
-            if at % FLUSH_ZEROS == 0 {
-                self.0.sync_data()?;
+        self.preallocate_part(0, len, len).map(drop)
+    }
+
+    fn preallocate_part(&self, from: u64, to: u64, len: u64) -> io::Result<u64> {
+        let to = to.next_multiple_of(ALIGNED).clamp(from, len);
+        if from == 0 {
+            // The space is claimed first, so that a full disk is found out before anything is written. Then zeros are
+            // written: blocks that were only claimed would cost each later flush a change of the file's metadata.
+            match fallocate(&self.file, FallocateFlags::empty(), 0, len) {
+                Ok(()) => {}
+                Err(rustix::io::Errno::OPNOTSUPP) => self.file.set_len(len)?,
+                Err(e) => return Err(e.into()),
             }
+            // The file is told apart by the name that it has now; it may get another one.
+            drop(self.way());
+            self.changed(|direct| direct.resized(len));
         }
-        self.0.sync_all()
+        self.zero(from, to)?;
+        if to == len {
+            self.file.sync_all()?;
+        }
+        Ok(to)
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.file.set_len(len)?;
+        self.changed(|direct| direct.resized(len));
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()?;
+        self.file.sync_data()?;
         // A file without a name is gone with the process: what is written to it is not durable, whatever was flushed.
-        if self.0.metadata()?.nlink() == 0 {
+        if self.file.metadata()?.nlink() == 0 {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the file was deleted while it was in use"));
         }
         Ok(())
     }
 
     fn size(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 }

@@ -277,10 +277,15 @@ impl Engine {
         };
         let (bytes, crc) = header.bytes(active.segment.seed);
         self.block.bytes[..BLOCK].copy_from_slice(&bytes);
-        active.file.write_at(&self.block.bytes, self.tail.end)?;
         let sync = match self.config.flush {
-            Flush::Always => true,
-            Flush::Interval(every) => self.clock.monotonic().saturating_sub(self.synced_at) >= every,
+            Flush::Always => {
+                active.file.append_at(&self.block.bytes, self.tail.end)?;
+                true
+            }
+            Flush::Interval(every) => {
+                active.file.write_at(&self.block.bytes, self.tail.end)?;
+                self.clock.monotonic().saturating_sub(self.synced_at) >= every
+            }
         };
         if sync {
             active.file.sync_data()?;
