@@ -11,6 +11,7 @@ mod connection;
 mod consumer;
 mod consumers;
 mod dead_letters;
+mod intake;
 mod lane;
 mod metrics;
 mod policies;

@@ -1,7 +1,7 @@
 //! Message ids: `arq_` + ULID made by the server, or the older `arq_{nanoseconds}_{counter}_{6 hex}`.
 
 use crate::env::{Clock, Random};
-use crate::{Error, Result};
+use crate::{Error, Result, Timestamp};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -117,7 +117,11 @@ impl IdMaker {
 
     /// The next id, as 128 bits.
     pub fn next(&self) -> u128 {
-        let ms = u128::from(self.clock.now().as_millis()) & 0xFFFF_FFFF_FFFF;
+        self.next_at(self.clock.now())
+    }
+
+    fn next_at(&self, now: Timestamp) -> u128 {
+        let ms = u128::from(now.as_millis()) & 0xFFFF_FFFF_FFFF;
         let high = u128::from(self.high.load(Ordering::Relaxed));
         let low = u128::from(self.low.fetch_add(1, Ordering::Relaxed));
         (ms << 80) | (high << 64) | low
@@ -126,6 +130,11 @@ impl IdMaker {
     /// The next message id.
     pub fn message_id(&self) -> MessageId {
         MessageId::Ulid(self.next())
+    }
+
+    /// The next message id, for whoever has just read the clock.
+    pub fn message_id_at(&self, now: Timestamp) -> MessageId {
+        MessageId::Ulid(self.next_at(now))
     }
 }
 

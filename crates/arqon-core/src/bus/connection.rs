@@ -229,8 +229,7 @@ impl Connection {
             }
             turns += 1;
             let Some(subscription) = inner.mailbox.take() else { break };
-            let turn = subscription.turn(max - (out.len() - before), inner.shared.env.clock.now());
-            inner.absorb(&subscription, turn, out);
+            inner.turn(&subscription, out, max - (out.len() - before), Subscription::turn);
             inner.poll_pump(cx, out, max.saturating_sub(out.len() - before));
         }
         if out.len() > before {
@@ -247,8 +246,7 @@ impl Connection {
         let before = out.len();
         while out.len() - before < max {
             let Some(subscription) = self.inner.mailbox.take() else { break };
-            let turn = subscription.turn(max - (out.len() - before), self.inner.shared.env.clock.now());
-            self.inner.absorb(&subscription, turn, out);
+            self.inner.turn(&subscription, out, max - (out.len() - before), Subscription::turn);
         }
         out.len() > before
     }
@@ -319,9 +317,11 @@ impl Inner {
             };
             match page {
                 Ok(page) => {
-                    let now = self.shared.env.clock.now();
-                    let turn = pump.subscription.take_page(pump.attachment, page, limit - out.len(), now);
-                    self.absorb(&pump.subscription, turn, out);
+                    let (subscription, attachment) = (&pump.subscription, pump.attachment);
+                    let take = |_: &Subscription, turn: &mut Turn<'_>| {
+                        subscription.take_page(attachment, page, turn)
+                    };
+                    self.turn(subscription, out, limit - out.len(), take);
                 }
                 Err(e) => self.retry_later(&pump.subscription, e),
             }
@@ -350,23 +350,29 @@ impl Inner {
         self.shared.env.spawner.spawn("read-retry", Box::pin(task));
     }
 
-    fn absorb(self: &Arc<Self>, subscription: &Arc<Subscription>, turn: Turn, out: &mut Vec<Outgoing>) {
-        self.shared.count_deliveries(&turn.deliveries);
-        out.extend(turn.deliveries.into_iter().map(|delivery| Outgoing {
-            subscription: subscription.id.clone(),
-            item: Item::Delivery(delivery),
-        }));
-        self.shared.counters.expired.fetch_add(turn.expired, Ordering::Relaxed);
-        if let Some(reason) = turn.end {
+    /// Lets a subscription hand out what it has (`work`), and does what comes of it.
+    fn turn(
+        &self,
+        subscription: &Arc<Subscription>,
+        out: &mut Vec<Outgoing>,
+        max: usize,
+        work: impl FnOnce(&Subscription, &mut Turn<'_>),
+    ) {
+        let before = out.len();
+        let mut turn = Turn::new(out, max, self.shared.env.clock.now());
+        work(subscription, &mut turn);
+        let Turn { expired, fell_behind, end, read, more, .. } = turn;
+        self.shared.count_deliveries(&out[before..], expired, fell_behind);
+        if let Some(reason) = end {
             out.push(Outgoing { subscription: subscription.id.clone(), item: Item::Ended(reason) });
             lock(&self.subscriptions).remove(&subscription.id);
             self.let_go(subscription);
             return;
         }
-        if let Some((attachment, read)) = turn.read {
+        if let Some((attachment, read)) = read {
             lock(&self.pumps).waiting.push_back((subscription.clone(), attachment, read));
         }
-        if turn.more {
+        if more {
             subscription.announce();
         }
     }
@@ -401,19 +407,29 @@ impl Drop for Inner {
 }
 
 impl Shared {
-    fn count_deliveries(&self, deliveries: &[Delivery]) {
+    fn count_deliveries(&self, handed_out: &[Outgoing], expired: u64, fell_behind: u64) {
         let (mut sent, mut again, mut gaps) = (0, 0, 0);
-        for delivery in deliveries {
-            match delivery {
-                Delivery::Record { attempt, .. } => {
+        for outgoing in handed_out {
+            match &outgoing.item {
+                Item::Delivery(Delivery::Record { attempt, .. }) => {
                     sent += 1;
                     again += u64::from(*attempt > 1);
                 }
-                Delivery::Gap(_) => gaps += 1,
+                Item::Delivery(Delivery::Gap(_)) => gaps += 1,
+                Item::Ended(_) => {}
             }
         }
-        self.counters.delivered.fetch_add(sent, Ordering::Relaxed);
-        self.counters.redelivered.fetch_add(again, Ordering::Relaxed);
-        self.counters.gaps.fetch_add(gaps, Ordering::Relaxed);
+        let counters = &self.counters;
+        for (counter, n) in [
+            (&counters.delivered, sent),
+            (&counters.redelivered, again),
+            (&counters.gaps, gaps),
+            (&counters.expired, expired),
+            (&counters.fell_behind, fell_behind),
+        ] {
+            if n > 0 {
+                counter.fetch_add(n, Ordering::Relaxed);
+            }
+        }
     }
 }

@@ -28,6 +28,24 @@ struct Kept {
     gone: u64,
 }
 
+impl Kept {
+    fn take(&mut self, new: &[Arc<Record>], keep: usize) {
+        if keep == 0 && self.records.is_empty() {
+            self.gone = new.last().map_or(self.gone, |record| record.position.offset);
+            return;
+        }
+        for record in new {
+            self.bytes += record.message.weight();
+            self.records.push_back(record.clone());
+            while self.records.len() > keep || (self.bytes > CHANNEL_BYTES_MAX && self.records.len() > 1) {
+                let Some(oldest) = self.records.pop_front() else { break };
+                self.bytes -= oldest.message.weight();
+                self.gone = oldest.position.offset;
+            }
+        }
+    }
+}
+
 /// What a read of the lane found.
 pub(super) struct LaneRead {
     /// Some matching records up to here are gone.
@@ -48,20 +66,25 @@ impl Lane {
         Position::new(self.epoch, self.last)
     }
 
-    /// Numbers a message and keeps it if its channel keeps any.
-    pub(super) fn push(&mut self, room: &Arc<RoomKey>, message: Arc<Message>, keep: usize) -> Arc<Record> {
-        self.last += 1;
-        let channel = message.address.channel.clone();
-        let record = Arc::new(Record::new(room.clone(), Position::new(self.epoch, self.last), message));
-        let kept = self.channels.entry(channel).or_default();
-        kept.bytes += record.message.weight();
-        kept.records.push_back(record.clone());
-        while kept.records.len() > keep || (kept.bytes > CHANNEL_BYTES_MAX && kept.records.len() > 1) {
-            let Some(oldest) = kept.records.pop_front() else { break };
-            kept.bytes -= oldest.message.weight();
-            kept.gone = oldest.position.offset;
+    /// Numbers messages of one channel, in their order, and keeps the last `keep` of the channel's.
+    pub(super) fn push(
+        &mut self,
+        room: &Arc<RoomKey>,
+        messages: impl Iterator<Item = Arc<Message>>,
+        keep: usize,
+    ) -> Vec<Arc<Record>> {
+        let number = |message| {
+            self.last += 1;
+            Arc::new(Record::new(room.clone(), Position::new(self.epoch, self.last), message))
+        };
+        let records: Vec<_> = messages.map(number).collect();
+        let Some(first) = records.first() else { return records };
+        let channel = &first.message.address.channel;
+        match self.channels.get_mut(channel) {
+            Some(kept) => kept.take(&records, keep),
+            None => self.channels.entry(channel.clone()).or_default().take(&records, keep),
         }
-        record
+        records
     }
 
     /// Matching records after `after` (`None`: from the first one kept), at most `max`. The reader knows that records

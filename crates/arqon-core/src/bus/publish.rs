@@ -1,14 +1,16 @@
-//! The first half of a message's way: right, limits, address, class; then into the log or the memory lane.
+//! What a sender hands in and gets back, and what is asked of every batch: limits, sizes, addresses. `intake` takes the
+//! messages from there into the log or a memory lane.
 //!
 //! Invariant: a receipt says what is true: a durable message is on disk before its receipt resolves.
 
 use super::agents::Once;
-use super::{Bus, Shared, room::Room};
+use super::intake::Intake;
+use super::{Bus, Shared};
 use crate::message::{Extras, KEY_MAX};
-use crate::port::{Append, AppendFuture, Appended};
+use crate::port::{AppendFuture, Appended, StoreError};
 use crate::{
-    Address, AgentId, ChannelName, Class, Code, Ctx, Error, Kind, Message, MessageId, Position, Priority,
-    Result, RoomName, Target, Timestamp,
+    Address, AgentId, ChannelName, Code, Ctx, Error, Kind, MessageId, Position, Priority, Result, RoomName,
+    Target, Timestamp,
 };
 use bytes::Bytes;
 use std::pin::Pin;
@@ -59,9 +61,20 @@ pub struct Receipt {
     pub channel: ChannelName,
 }
 
-enum Slot {
-    Done(Option<Result<Receipt>>),
-    Pending { id: MessageId, room: RoomName, channel: ChannelName },
+/// What is known of one message of a batch. `place` is the number of its address among those of the batch.
+pub(super) enum Slot {
+    Refused(Box<Error>),
+    /// In a memory lane, or with the request that it answers.
+    Kept {
+        id: MessageId,
+        place: usize,
+        position: Position,
+    },
+    /// On its way to the log.
+    Logged {
+        id: MessageId,
+        place: usize,
+    },
 }
 
 /// Resolves with one result for each message, in order.
@@ -69,13 +82,60 @@ enum Slot {
 pub struct Publishing {
     shared: Arc<Shared>,
     slots: Vec<Slot>,
+    places: Vec<Address>,
     append: Option<AppendFuture>,
 }
 
 impl Publishing {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        (slots, places): (Vec<Slot>, Vec<Address>),
+        append: Option<AppendFuture>,
+    ) -> Self {
+        Publishing { shared, slots, places, append }
+    }
+
     /// Whether everything is decided already, with nothing on its way to the log.
     pub fn is_done(&self) -> bool {
         self.append.is_none()
+    }
+
+    /// The same as a poll, for whoever needs some of the receipts only: `wanted` is asked for each message by its place
+    /// in the batch, and what was stored without being wanted is `None`.
+    pub fn poll_wanted(
+        &mut self,
+        cx: &mut Context<'_>,
+        wanted: impl Fn(usize) -> bool,
+    ) -> Poll<Vec<Result<Option<Receipt>>>> {
+        let appended = match &mut self.append {
+            None => Ok(Vec::new()),
+            Some(append) => ready!(append.as_mut().poll(cx)),
+        };
+        self.append = None;
+        let mut entries = appended.map(Vec::into_iter).map_err(Error::from);
+        let mut tally = Tally::default();
+        let slots = std::mem::take(&mut self.slots).into_iter();
+        let results = slots.enumerate().map(|(i, slot)| {
+            let (id, place, position, duplicate) = match slot {
+                Slot::Refused(error) => return Err(*error),
+                Slot::Kept { id, place, position } => (id, place, position, false),
+                Slot::Logged { id, place } => {
+                    let Appended { position, duplicate } = tally.count(next(&mut entries))?;
+                    (id, place, position, duplicate)
+                }
+            };
+            let address = &self.places[place];
+            Ok(wanted(i).then(|| Receipt {
+                id,
+                position,
+                duplicate,
+                room: address.room.clone(),
+                channel: address.channel.clone(),
+            }))
+        });
+        let results = results.collect();
+        tally.add_to(&self.shared);
+        Poll::Ready(results)
     }
 }
 
@@ -83,39 +143,50 @@ impl Future for Publishing {
     type Output = Vec<Result<Receipt>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let appended = match &mut this.append {
-            None => Ok(Vec::new()),
-            Some(append) => ready!(append.as_mut().poll(cx)),
-        };
-        this.append = None;
-        let mut entries = match appended {
-            Ok(list) => Ok(list.into_iter()),
-            Err(e) => Err(Error::from(e)),
-        };
-        let shared = this.shared.clone();
-        let finish = |slot| match slot {
-            Slot::Done(result) => {
-                result.unwrap_or_else(|| Err(Error::new(Code::Internal, "polled after it was done")))
-            }
-            Slot::Pending { id, room, channel } => {
-                let entry = match &mut entries {
-                    Ok(list) => list.next().map_or_else(
-                        || Err(Error::new(Code::Internal, "the log answered for too few messages")),
-                        |entry| entry.map_err(Error::from),
-                    ),
-                    Err(e) => Err(e.clone()),
-                };
-                shared.settle(id, room, channel, entry)
-            }
-        };
-        Poll::Ready(std::mem::take(&mut this.slots).into_iter().map(finish).collect())
+        let results = ready!(self.poll_wanted(cx, |_| true));
+        let all = results.into_iter().map(|result| {
+            let receipt = result?;
+            receipt.ok_or_else(|| Error::new(Code::Internal, "no receipt, though one was wanted"))
+        });
+        Poll::Ready(all.collect())
     }
 }
 
-enum Routed {
-    Memory(Receipt),
-    Durable(Arc<Room>, Arc<Message>),
+/// What the log says of the next message.
+fn next(entries: &mut Result<std::vec::IntoIter<Result<Appended, StoreError>>>) -> Result<Appended> {
+    match entries {
+        Ok(list) => match list.next() {
+            Some(entry) => entry.map_err(Error::from),
+            None => Err(Error::new(Code::Internal, "the log answered for too few messages")),
+        },
+        Err(error) => Err(error.clone()),
+    }
+}
+
+/// What became of the messages of a batch that went to the log.
+#[derive(Default)]
+struct Tally {
+    stored: u64,
+    duplicates: u64,
+    refused: u64,
+}
+
+impl Tally {
+    fn count(&mut self, entry: Result<Appended>) -> Result<Appended> {
+        match &entry {
+            Ok(Appended { duplicate: false, .. }) => self.stored += 1,
+            Ok(Appended { duplicate: true, .. }) => self.duplicates += 1,
+            Err(_) => self.refused += 1,
+        }
+        entry
+    }
+
+    fn add_to(&self, shared: &Shared) {
+        let counters = &shared.counters;
+        counters.stored.fetch_add(self.stored, Relaxed);
+        counters.duplicates.fetch_add(self.duplicates, Relaxed);
+        counters.refused.fetch_add(self.refused, Relaxed);
+    }
 }
 
 impl Bus {
@@ -123,49 +194,41 @@ impl Bus {
     /// is stored as its class promises. A message that is refused does not hold up the others.
     pub fn publish(&self, ctx: &Ctx, batch: Vec<Publish>) -> Publishing {
         let shared = &self.shared;
-        let mut appends = Vec::new();
-        let mut slots = Vec::with_capacity(batch.len());
-        let (admitted, rest) = shared.admit(ctx, batch.len());
+        let now = shared.env.clock.now();
+        let (admitted, rest) = shared.admit(ctx, now, batch.len());
+        let mut intake = Intake::new(shared, ctx, now, batch.len());
         for (i, publish) in batch.into_iter().enumerate() {
-            let may = if i < admitted { Ok(()) } else { rest.clone() };
-            let routed = may.and_then(|()| shared.route(ctx, publish));
-            slots.push(match routed {
-                Ok(Routed::Memory(receipt)) => Slot::Done(Some(Ok(receipt))),
-                Ok(Routed::Durable(room, message)) => {
-                    let Address { room: name, channel } = message.address.clone();
-                    let id = message.id.clone();
-                    appends.push(Append { room: room.key.clone(), message });
-                    Slot::Pending { id, room: name, channel }
-                }
-                Err(e) => {
-                    shared.counters.refused.fetch_add(1, Relaxed);
-                    Slot::Done(Some(Err(e)))
-                }
-            });
+            let taken = if i < admitted { intake.take(publish) } else { rest.clone() };
+            if let Err(error) = taken {
+                shared.counters.refused.fetch_add(1, Relaxed);
+                intake.refuse(error);
+            }
         }
-        let append = (!appends.is_empty()).then(|| shared.log.append(appends));
-        Publishing { shared: shared.clone(), slots, append }
+        intake.finish()
     }
 }
 
 impl Shared {
     /// How many of a batch may pass, and what the rest is told.
-    fn admit(&self, ctx: &Ctx, count: usize) -> (usize, Result<()>) {
+    fn admit(&self, ctx: &Ctx, now: Timestamp, count: usize) -> (usize, Result<()>) {
         self.counters.received.fetch_add(count as u64, Relaxed);
-        if let Err(refused) = self.admit_batch(ctx, count) {
+        if let Err(refused) = self.admit_batch(ctx, now, count) {
             return (0, Err(refused));
+        }
+        let limit = self.settings.limits.publishes_per_second;
+        if limit == 0 {
+            return (count, Ok(()));
         }
         let n = u32::try_from(count).unwrap_or(u32::MAX);
         let window = (Duration::from_secs(1), self.env.clock.monotonic());
-        let limit = self.settings.limits.publishes_per_second;
         let (taken, rest) = self.rates.take(&ctx.principal, "publish", (n, limit), window);
         (taken as usize, rest)
     }
 
     /// What concerns the batch as a whole.
-    fn admit_batch(&self, ctx: &Ctx, count: usize) -> Result<()> {
+    fn admit_batch(&self, ctx: &Ctx, now: Timestamp, count: usize) -> Result<()> {
         self.refuse_when_draining()?;
-        ctx.check_fresh(self.env.clock.now())?;
+        ctx.check_fresh(now)?;
         let limits = &self.settings.limits;
         if count > limits.batch {
             return Err(Error::new(Code::TooLarge, format!("{count} messages in one batch"))
@@ -174,26 +237,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Checks one message and sends it on its way.
-    fn route(&self, ctx: &Ctx, publish: Publish) -> Result<Routed> {
-        ctx.require_publish(&publish.target)?;
-        self.check_size(&publish)?;
-        let (address, to) = self.resolve(ctx, &publish)?;
-        let decision = self.policies.decide(ctx.tenant(), &address);
-        let message = self.message(ctx, publish, address, to);
-        if message.address.room.is_reply() {
-            return Ok(Routed::Memory(self.answer(ctx, message)));
-        }
-        let room = self.room(ctx.tenant(), &message.address.room);
-        if decision.class == Class::Durable {
-            return Ok(Routed::Durable(room, message));
-        }
-        let message = if decision.history > 0 { Arc::new(message.to_owned_memory()) } else { message };
-        let record = room.publish_in_memory(&self.env, message, decision.history);
-        Ok(Routed::Memory(receipt_of(&record)))
-    }
-
-    fn check_size(&self, publish: &Publish) -> Result<()> {
+    pub(super) fn check_size(&self, publish: &Publish) -> Result<()> {
         let max = self.settings.limits.message_bytes;
         let extras = publish.extras.as_deref();
         let raw = |bytes: Option<&Bytes>| bytes.map_or(0, Bytes::len);
@@ -225,7 +269,7 @@ impl Shared {
     }
 
     /// The room and channel of a target, and the text to keep where the target says more than the room does.
-    fn resolve(&self, ctx: &Ctx, publish: &Publish) -> Result<(Address, Option<Arc<str>>)> {
+    pub(super) fn resolve(&self, ctx: &Ctx, publish: &Publish) -> Result<(Address, Option<Arc<str>>)> {
         let target = &publish.target;
         match target {
             Target::Channel(address) => Ok((address.clone(), None)),
@@ -245,46 +289,6 @@ impl Shared {
             }
         }
     }
-
-    fn message(&self, ctx: &Ctx, publish: Publish, address: Address, to: Option<Arc<str>>) -> Arc<Message> {
-        let now = self.env.clock.now();
-        let mut extras = publish.extras;
-        if to.is_some() {
-            extras.get_or_insert_default().to = to;
-        }
-        Arc::new(Message {
-            id: publish.id.unwrap_or_else(|| self.ids.message_id()),
-            kind: publish.kind,
-            address,
-            sender: ctx.sender.clone(),
-            timestamp: publish.timestamp.unwrap_or(now),
-            stored_at: now,
-            priority: publish.priority,
-            payload: publish.payload,
-            extras,
-        })
-    }
-
-    fn settle(
-        &self,
-        id: MessageId,
-        room: RoomName,
-        channel: ChannelName,
-        entry: Result<Appended>,
-    ) -> Result<Receipt> {
-        let counters = &self.counters;
-        match entry {
-            Ok(Appended { position, duplicate }) => {
-                let counter = if duplicate { &counters.duplicates } else { &counters.stored };
-                counter.fetch_add(1, Relaxed);
-                Ok(Receipt { id, position, duplicate, room, channel })
-            }
-            Err(e) => {
-                counters.refused.fetch_add(1, Relaxed);
-                Err(e)
-            }
-        }
-    }
 }
 
 /// What tells a message that is sent again from another one.
@@ -292,15 +296,4 @@ fn once(publish: &Publish) -> Option<Once> {
     let extras = publish.extras.as_deref()?;
     let producer = extras.producer.as_ref().map(|p| Once::Producer(p.id.clone(), p.sequence));
     extras.idempotency_key.clone().map(Once::Key).or(producer)
-}
-
-pub(super) fn receipt_of(record: &crate::Record) -> Receipt {
-    let message = &record.message;
-    Receipt {
-        id: message.id.clone(),
-        position: record.position,
-        duplicate: false,
-        room: message.address.room.clone(),
-        channel: message.address.channel.clone(),
-    }
 }

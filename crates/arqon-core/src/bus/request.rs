@@ -75,23 +75,16 @@ impl Shared {
         .with_hint("start a replier (`arqon reply`), or allow more time")
     }
 
-    /// Delivers an answer: to the request that waits here, else to whoever subscribed to the reply inbox.
-    pub(super) fn answer(&self, ctx: &Ctx, message: Arc<Message>) -> Receipt {
+    /// Delivers an answer to the request that waits here for it, if one does.
+    pub(super) fn answer(&self, ctx: &Ctx, message: Arc<Message>) -> Position {
         let key = RoomKey::new(ctx.tenant().clone(), message.address.room.clone());
-        if let Some(waiter) = lock(&self.replies.waiting).remove(&key) {
-            let position = Position::new(Epoch::memory(self.ids.next() as u64), 1);
-            let record = Arc::new(Record::new(Arc::new(key), position, message));
-            // The asker may have just given up; then there is nobody to tell.
-            let _ = waiter.send(record.clone());
-            return super::publish::receipt_of(&record);
-        }
-        match self.rooms.find(&key) {
-            Some(room) => super::publish::receipt_of(&room.publish_in_memory(&self.env, message, 0)),
-            None => {
-                self.counters.expired.fetch_add(1, Relaxed);
-                let position = Position::new(Epoch::memory(0), 0);
-                super::publish::receipt_of(&Record::new(Arc::new(key), position, message))
-            }
-        }
+        let Some(waiter) = lock(&self.replies.waiting).remove(&key) else {
+            self.counters.expired.fetch_add(1, Relaxed);
+            return Position::new(Epoch::memory(0), 0);
+        };
+        let position = Position::new(Epoch::memory(self.ids.next() as u64), 1);
+        // The asker may have just given up; then there is nobody to tell.
+        let _ = waiter.send(Arc::new(Record::new(Arc::new(key), position, message)));
+        position
     }
 }

@@ -9,7 +9,7 @@ use super::subscription::Subscription;
 use crate::env::Env;
 use crate::hash::Map;
 use crate::port::ChannelFilter;
-use crate::{ChannelName, Message, Record, RoomKey};
+use crate::{ChannelName, Message, Position, Priority, Record, RoomKey};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 pub(super) struct Room {
@@ -48,26 +48,34 @@ impl Room {
         let mut woken = Vec::new();
         {
             let mut state = self.state();
-            for record in records {
-                state.head = state.head.max(record.position.offset);
-                state.offer(record, &mut woken);
+            let newest = records.last().map_or(0, |record| record.position.offset);
+            state.head = state.head.max(newest);
+            for run in records.chunk_by(|a, b| a.message.address.channel == b.message.address.channel) {
+                state.offer(run.to_vec(), &mut woken);
             }
         }
         wake(woken);
     }
 
-    /// Numbers, keeps and delivers a message of the memory lane.
-    pub(super) fn publish_in_memory(&self, env: &Env, message: Arc<Message>, keep: usize) -> Arc<Record> {
+    /// Numbers, keeps and delivers messages of the memory lane, all of one channel; answers where the first one
+    /// stands. The others follow it without a hole.
+    pub(super) fn publish_in_memory(
+        &self,
+        env: &Env,
+        messages: impl Iterator<Item = Arc<Message>>,
+        keep: usize,
+    ) -> Position {
         let mut woken = Vec::new();
-        let record = {
+        let first = {
             let mut state = self.state();
             let lane = state.lane.get_or_insert_with(|| Lane::new(&*env.random));
-            let record = lane.push(&self.key, message, keep);
-            state.offer(&record, &mut woken);
-            record
+            let records = lane.push(&self.key, messages, keep);
+            let first = records.first().map_or(lane.end(), |record| record.position);
+            state.offer(records, &mut woken);
+            first
         };
         wake(woken);
-        record
+        first
     }
 
     /// Forgets a subscription.
@@ -107,13 +115,21 @@ impl RoomState {
         }
     }
 
-    fn offer(&self, record: &Arc<Record>, woken: &mut Vec<Arc<Subscription>>) {
-        let channel = &record.message.address.channel;
-        let exact = self.exact.get(channel).into_iter().flatten();
-        let wide = self.wide.iter().filter(|(filter, _)| filter.wants(channel)).map(|(_, route)| route);
-        for route in exact.chain(wide) {
-            if route.subscription.offer(route.attachment, record) {
-                woken.push(route.subscription.clone());
+    /// Offers records of one channel to all who listen to it: each subscription is locked and woken once for all of
+    /// them, and the last one is given the references themselves.
+    fn offer(&self, mut records: Vec<Arc<Record>>, woken: &mut Vec<Woken>) {
+        let Some(first) = records.first() else { return };
+        let channel = first.message.address.channel.clone();
+        let exact = self.exact.get(&channel).into_iter().flatten();
+        let wide = self.wide.iter().filter(|(filter, _)| filter.wants(&channel)).map(|(_, route)| route);
+        let mut routes = exact.chain(wide).peekable();
+        while let Some(Route { subscription, attachment }) = routes.next() {
+            let urgency = match routes.peek() {
+                Some(_) => subscription.offer(*attachment, records.iter().cloned()),
+                None => subscription.offer(*attachment, records.drain(..)),
+            };
+            if let Some(urgency) = urgency {
+                woken.push((subscription.clone(), urgency));
             }
         }
     }
@@ -123,9 +139,12 @@ impl RoomState {
     }
 }
 
+/// A subscription that has something and did not before.
+type Woken = (Arc<Subscription>, Priority);
+
 /// Outside the room's lock, since waking takes the connection's.
-fn wake(subscriptions: Vec<Arc<Subscription>>) {
-    for subscription in subscriptions {
-        subscription.announce();
+fn wake(woken: Vec<Woken>) {
+    for (subscription, urgency) in woken {
+        subscription.enter_mailbox(urgency);
     }
 }

@@ -5,7 +5,7 @@
 //! Invariant: within a room the records handed out have rising offsets, and what is left out is named by a gap.
 //! Lock order: room, then subscription, then consumer, then connection.
 
-use super::connection::Mailbox;
+use super::connection::{Item, Mailbox, Outgoing};
 use super::consumer::{Consumer, Take};
 use super::lane::Lane;
 use super::lock;
@@ -13,10 +13,13 @@ use super::room::{Room, Route};
 use super::subscribe::From;
 use crate::limits::Limits;
 use crate::port::{ChannelFilter, LogItem, Page, Read, ReadFrom};
-use crate::{Delivery, Error, Gap, GapReason, Pattern, Position, Record, RoomKey, RoomName, Tenant};
+use crate::{
+    Delivery, Error, Gap, GapReason, Pattern, Position, Priority, Record, RoomKey, RoomName, Tenant,
+    Timestamp,
+};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 /// The two histories that a room can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,26 +72,48 @@ pub(super) struct Subscription {
 struct Inner {
     /// Whether it stands in the mailbox already.
     ready: bool,
-    queue: VecDeque<(usize, Arc<Record>)>,
+    queue: VecDeque<Arc<Record>>,
     bytes: usize,
     attachments: Vec<Attachment>,
     behind: VecDeque<(usize, LaneKind)>,
     /// A read of the log is under way for the first of `behind`.
     reading: bool,
     end: Option<Error>,
+    /// Times that a lane left the queue for reading, not counted yet.
+    fell_behind: u64,
 }
 
-/// What one turn of a subscription did.
-#[derive(Default)]
-pub(super) struct Turn {
-    pub(super) deliveries: Vec<Delivery>,
+/// One turn of a subscription: how much it may hand out, to where, and what came of it.
+pub(super) struct Turn<'a> {
+    out: &'a mut Vec<Outgoing>,
+    /// `out` may grow to this length.
+    limit: usize,
+    now: Timestamp,
     /// Records left out because they had expired.
     pub(super) expired: u64,
+    /// Times that a lane was left for reading since the last turn.
+    pub(super) fell_behind: u64,
     pub(super) end: Option<Error>,
     /// A log read to be made before there is more.
     pub(super) read: Option<(usize, Read)>,
     /// Whether to come back at once.
     pub(super) more: bool,
+}
+
+impl<'a> Turn<'a> {
+    /// A turn that appends at most `max` items to `out`.
+    pub(super) fn new(out: &'a mut Vec<Outgoing>, max: usize, now: Timestamp) -> Self {
+        let limit = out.len() + max;
+        Turn { out, limit, now, expired: 0, fell_behind: 0, end: None, read: None, more: false }
+    }
+
+    fn left(&self) -> usize {
+        self.limit.saturating_sub(self.out.len())
+    }
+
+    fn push(&mut self, subscription: &Subscription, delivery: Delivery) {
+        self.out.push(Outgoing { subscription: subscription.id.clone(), item: Item::Delivery(delivery) });
+    }
 }
 
 /// What makes a subscription.
@@ -191,36 +216,60 @@ impl Subscription {
         }
     }
 
-    /// Takes a record that the room has just got; answers whether `announce` must be called.
-    pub(super) fn offer(&self, attachment: usize, record: &Arc<Record>) -> bool {
-        let mut inner = lock(&self.inner);
+    /// Takes records of one lane that the room has just got, in their order. If that is the first that waits, it
+    /// answers with how urgent it is, and `enter_mailbox` must be called.
+    pub(super) fn offer(
+        &self,
+        attachment: usize,
+        records: impl Iterator<Item = Arc<Record>>,
+    ) -> Option<Priority> {
+        let mut guard = lock(&self.inner);
+        let inner = &mut *guard;
+        let before = inner.queue.len();
+        for record in records {
+            if !self.take_live(inner, attachment, record) {
+                break;
+            }
+        }
+        if inner.ready || inner.queue.len() == before {
+            return None;
+        }
+        inner.ready = true;
+        inner.queue.front().map(|record| record.message.priority)
+    }
+
+    /// Answers whether the lane is (still) live.
+    fn take_live(&self, inner: &mut Inner, attachment: usize, record: Arc<Record>) -> bool {
         let lane = LaneKind::of(record.position);
         let offset = record.position.offset;
-        let full = inner.queue.len() >= self.queue_records || inner.bytes >= self.queue_bytes;
-        let LaneState::Live { after } = &mut inner.attachments[attachment].lanes[lane as usize] else {
-            return false;
-        };
+        let state = &mut inner.attachments[attachment].lanes[lane as usize];
+        let LaneState::Live { after } = state else { return false };
         if offset <= *after {
-            return false;
+            return true;
         }
-        if full {
-            let cursor = Position::new(record.position.epoch, offset - 1);
-            inner.attachments[attachment].lanes[lane as usize] = LaneState::Behind(ReadFrom::After(cursor));
+        if inner.queue.len() >= self.queue_records || inner.bytes >= self.queue_bytes {
+            *state = LaneState::Behind(ReadFrom::After(Position::new(record.position.epoch, offset - 1)));
             inner.behind.push_back((attachment, lane));
+            inner.fell_behind += 1;
             return false;
         }
         *after = offset;
-        if self.skip_sender.as_ref().is_some_and(|sender| **sender == *record.message.sender) {
-            return false;
+        if self.skip_sender.as_ref().is_none_or(|sender| **sender != *record.message.sender) {
+            inner.bytes += record.message.weight();
+            inner.queue.push_back(record);
         }
-        inner.bytes += record.message.weight();
-        inner.queue.push_back((attachment, record.clone()));
-        !inner.ready
+        true
+    }
+
+    /// Stands in its connection's mailbox from now on, as its state says already.
+    pub(super) fn enter_mailbox(self: Arc<Self>, urgency: Priority) {
+        if let Some(mailbox) = self.mailbox.upgrade() {
+            mailbox.put(self, urgency);
+        }
     }
 
     /// Puts the subscription into its connection's mailbox, if it has something and is not there.
     pub(super) fn announce(self: &Arc<Self>) {
-        let Some(mailbox) = self.mailbox.upgrade() else { return };
         let urgency = {
             let mut inner = lock(&self.inner);
             let waits = !inner.queue.is_empty() || !inner.behind.is_empty() || inner.end.is_some();
@@ -229,9 +278,9 @@ impl Subscription {
                 return;
             }
             inner.ready = true;
-            inner.queue.front().map_or(crate::Priority::Normal, |(_, record)| record.message.priority)
+            inner.queue.front().map_or(Priority::Normal, |record| record.message.priority)
         };
-        mailbox.put(self.clone(), urgency);
+        self.clone().enter_mailbox(urgency);
     }
 
     /// Ends it with a reason that the subscriber is told.
@@ -256,42 +305,47 @@ impl Subscription {
         self.ended.load(Relaxed)
     }
 
-    /// Hands out what may be handed out, at most `max` records.
-    pub(super) fn turn(&self, max: usize, now: crate::Timestamp) -> Turn {
-        let mut turn = Turn::default();
+    /// Hands out what may be handed out.
+    pub(super) fn turn(&self, turn: &mut Turn<'_>) {
         let mut inner = lock(&self.inner);
         inner.ready = false;
+        turn.fell_behind = std::mem::take(&mut inner.fell_behind);
         if let Some(reason) = inner.end.take() {
             self.ended.store(true, Relaxed);
             turn.end = Some(reason);
-            return turn;
+            return;
         }
         if self.is_ended() {
-            return turn;
+            return;
         }
-        if let Some((consumer, holder)) = &self.consumer {
-            consumer.take_due(*holder, max, &mut turn.deliveries);
-        }
-        while turn.deliveries.len() < max {
-            let Some((_, record)) = inner.queue.front() else { break };
-            let record = record.clone();
-            if !self.hand_out(&record, now, &mut turn) {
-                return turn;
+        self.hand_out_due(turn);
+        while turn.left() > 0 {
+            let Some(record) = inner.queue.pop_front() else { break };
+            let weight = record.message.weight();
+            if let Err(record) = self.hand_out(record, turn) {
+                inner.queue.push_front(record);
+                return;
             }
-            inner.bytes = inner.bytes.saturating_sub(record.message.weight());
-            inner.queue.pop_front();
+            inner.bytes = inner.bytes.saturating_sub(weight);
         }
         let due = self.consumer.as_ref().is_some_and(|(consumer, _)| consumer.has_due());
         if !inner.queue.is_empty() || (due && self.has_room()) {
             turn.more = true;
-            return turn;
+            return;
         }
-        if turn.deliveries.len() < max && self.has_room() {
-            self.catch_up(inner, max, now, &mut turn);
+        if turn.left() > 0 && self.has_room() {
+            self.catch_up(inner, turn);
         } else {
             turn.more = !inner.behind.is_empty() && !inner.reading && self.has_room();
         }
-        turn
+    }
+
+    /// Hands out what comes again.
+    fn hand_out_due(&self, turn: &mut Turn<'_>) {
+        let Some((consumer, holder)) = &self.consumer else { return };
+        let mut due = Vec::new();
+        consumer.take_due(*holder, turn.left(), &mut due);
+        due.into_iter().for_each(|delivery| turn.push(self, delivery));
     }
 
     /// Whether another record may be handed out before something is acknowledged or credit is added.
@@ -300,43 +354,37 @@ impl Subscription {
         credit && self.consumer.as_ref().is_none_or(|(consumer, _)| consumer.has_room())
     }
 
-    /// Hands out one record; answers `false` when the subscriber may not have more now.
-    fn hand_out(&self, record: &Arc<Record>, now: crate::Timestamp, turn: &mut Turn) -> bool {
+    /// Hands out one record; gives it back when the subscriber may not have more now.
+    fn hand_out(&self, record: Arc<Record>, turn: &mut Turn<'_>) -> Result<(), Arc<Record>> {
         let acknowledged = !record.position.epoch.is_memory();
         let attempt = match &self.consumer {
-            Some((consumer, holder)) if acknowledged => match consumer.take(*holder, record, now) {
+            Some((consumer, holder)) if acknowledged => match consumer.take(*holder, &record, turn.now) {
                 Take::Deliver(attempt) => attempt,
-                Take::Skip => return true,
+                Take::Skip => return Ok(()),
                 Take::Expired => {
                     turn.expired += 1;
-                    return true;
+                    return Ok(());
                 }
-                Take::Full => return false,
+                Take::Full => return Err(record),
             },
-            _ if record.message.is_expired(now) => {
+            _ if record.message.is_expired(turn.now) => {
                 turn.expired += 1;
-                return true;
+                return Ok(());
             }
             _ => 0,
         };
         if self.credit.load(Relaxed) != u32::MAX {
             let spent = self.credit.fetch_update(Relaxed, Relaxed, |c| c.checked_sub(1));
             if spent.is_err() {
-                return false;
+                return Err(record);
             }
         }
-        turn.deliveries.push(Delivery::Record { record: record.clone(), attempt });
-        true
+        turn.push(self, Delivery::Record { record, attempt });
+        Ok(())
     }
 
     /// Works on the first lane that is behind: the memory lane here and now, the log by asking for a read.
-    fn catch_up(
-        &self,
-        mut inner: std::sync::MutexGuard<'_, Inner>,
-        max: usize,
-        now: crate::Timestamp,
-        turn: &mut Turn,
-    ) {
+    fn catch_up(&self, mut inner: MutexGuard<'_, Inner>, turn: &mut Turn<'_>) {
         if inner.reading {
             return;
         }
@@ -348,32 +396,28 @@ impl Subscription {
             return;
         };
         let (room, filter, lost) = (attachment.room.clone(), attachment.filter.clone(), attachment.lost);
-        let left = max - turn.deliveries.len();
         if lane == LaneKind::Durable {
-            let key = room.key.clone();
-            let read = Read { room: key, from, filter, max_records: left, max_bytes: self.queue_bytes / 4 };
-            turn.read = Some((index, read));
+            let (key, max_records, max_bytes) = (room.key.clone(), turn.left(), self.queue_bytes / 4);
+            turn.read = Some((index, Read { room: key, from, filter, max_records, max_bytes }));
             inner.reading = true;
             return;
         }
         drop(inner);
-        self.catch_up_memory((index, &room), (from, lost, &filter), max, now, turn);
+        self.catch_up_memory((index, &room), (from, lost, &filter), turn);
     }
 
     fn catch_up_memory(
         &self,
         (index, room): (usize, &Arc<Room>),
         (from, lost, filter): (ReadFrom, u64, &ChannelFilter),
-        max: usize,
-        now: crate::Timestamp,
-        turn: &mut Turn,
+        turn: &mut Turn<'_>,
     ) {
         // The room's lock is held until the lane is live again, so nothing is pushed in between.
         let state = room.state();
         let Some(lane) = &state.lane else {
             self.resume(index, LaneKind::Memory, Resume::Live { after: 0 });
             if let ReadFrom::After(from) = from {
-                turn.deliveries.push(gap(room, Some(from), from, GapReason::EpochChanged));
+                turn.push(self, gap(room, Some(from), from, GapReason::EpochChanged));
             }
             turn.more = true;
             return;
@@ -382,26 +426,26 @@ impl Subscription {
             ReadFrom::After(position) if position.epoch == lane.epoch => Some(position.offset),
             ReadFrom::After(position) => {
                 let to = Position::new(lane.epoch, 0);
-                turn.deliveries.push(gap(room, Some(position), to, GapReason::EpochChanged));
+                turn.push(self, gap(room, Some(position), to, GapReason::EpochChanged));
                 None
             }
             _ => None,
         };
-        let left = max.saturating_sub(turn.deliveries.len()).max(1);
-        let read = lane.read((after, lost), filter, left);
+        let read = lane.read((after, lost), filter, turn.left().max(1));
         lock(&self.inner).attachments[index].lost = read.lost;
         if let Some(to) = read.gone {
             let from = after.map(|offset| Position::new(lane.epoch, offset));
-            turn.deliveries.push(gap(room, from, to, GapReason::Overrun));
+            turn.push(self, gap(room, from, to, GapReason::Overrun));
         }
         let mut cursor = read.gone.map_or(after.unwrap_or(0), |p| p.offset);
         let mut stopped = read.more;
-        for record in &read.records {
-            if turn.deliveries.len() >= max || !self.hand_out(record, now, turn) {
+        for record in read.records {
+            let offset = record.position.offset;
+            if turn.left() == 0 || self.hand_out(record, turn).is_err() {
                 stopped = true;
                 break;
             }
-            cursor = record.position.offset;
+            cursor = offset;
         }
         let next = if stopped {
             Resume::Behind(ReadFrom::After(Position::new(lane.epoch, cursor)))
@@ -417,16 +461,15 @@ impl Subscription {
     }
 
     /// Takes the page that `turn.read` asked for.
-    pub(super) fn take_page(&self, index: usize, page: Page, max: usize, now: crate::Timestamp) -> Turn {
-        let mut turn = Turn::default();
+    pub(super) fn take_page(&self, index: usize, page: Page, turn: &mut Turn<'_>) {
         lock(&self.inner).reading = false;
         if self.is_ended() {
-            return turn;
+            return;
         }
         let mut cursor = None;
         let mut stopped = false;
         for item in page.items {
-            if turn.deliveries.len() >= max {
+            if turn.left() == 0 {
                 stopped = true;
                 break;
             }
@@ -436,15 +479,16 @@ impl Subscription {
                     if let Some((consumer, holder)) = &self.consumer {
                         consumer.pass_gap(*holder, &gap);
                     }
-                    turn.deliveries.push(Delivery::Gap(gap));
+                    turn.push(self, Delivery::Gap(gap));
                 }
                 LogItem::Record(record) => {
+                    let position = record.position;
                     let own = self.skip_sender.as_ref().is_some_and(|s| **s == *record.message.sender);
-                    if !own && !self.hand_out(&record, now, &mut turn) {
+                    if !own && self.hand_out(record, turn).is_err() {
                         stopped = true;
                         break;
                     }
-                    cursor = Some(record.position);
+                    cursor = Some(position);
                 }
             }
         }
@@ -453,7 +497,6 @@ impl Subscription {
         }
         turn.more =
             self.settle_cursor(index, cursor, page.at_end && !stopped) && (!stopped || self.has_room());
-        turn
     }
 
     /// Moves the durable cursor; turns live if it has met the room's head. Answers whether there is more to do.

@@ -1,0 +1,167 @@
+//! One batch on its way in: what messages in a row have in common (where they go, the moment) is looked up once, and
+//! those for one memory lane are handed to their room together.
+//!
+//! Invariant: messages reach a room in the order of the batch; every message has its slot, in that order.
+
+use super::publish::{Publish, Publishing, Slot};
+use super::{Shared, room::Room};
+use crate::policy::Decision;
+use crate::port::Append;
+use crate::record::Epoch;
+use crate::{Address, Class, Ctx, Error, Message, Position, Result, RoomKey, Target, Timestamp};
+use std::sync::Arc;
+
+/// Where messages with one target go.
+struct Route {
+    /// The target that this holds for again; none where the next message to it may go elsewhere.
+    target: Option<Target>,
+    address: Address,
+    /// The target's text, where it says more than the address does.
+    to: Option<Arc<str>>,
+    way: Way,
+    /// The address's number among those of the batch.
+    place: usize,
+}
+
+enum Way {
+    /// Into the log.
+    Log(Arc<Room>),
+    /// Into the room's memory lane, which keeps so many of the channel.
+    Memory(Arc<Room>, usize),
+    /// To a request that waits on this node, if it still does.
+    Answer,
+}
+
+/// See the module.
+pub(super) struct Intake<'a> {
+    shared: &'a Arc<Shared>,
+    ctx: &'a Ctx,
+    now: Timestamp,
+    route: Option<Route>,
+    /// Messages of the route's memory lane that the room does not have yet. Their slots are the last ones.
+    run: Vec<Arc<Message>>,
+    slots: Vec<Slot>,
+    places: Vec<Address>,
+    appends: Vec<Append>,
+}
+
+impl<'a> Intake<'a> {
+    pub(super) fn new(shared: &'a Arc<Shared>, ctx: &'a Ctx, now: Timestamp, count: usize) -> Self {
+        let slots = Vec::with_capacity(count);
+        let (run, places, appends) = (Vec::new(), Vec::with_capacity(1), Vec::new());
+        Intake { shared, ctx, now, route: None, run, slots, places, appends }
+    }
+
+    /// Takes one message; after an error it must be refused.
+    pub(super) fn take(&mut self, publish: Publish) -> Result<()> {
+        if !self.is_routed(&publish.target) {
+            self.flush();
+            self.ctx.require_publish(&publish.target)?;
+        }
+        self.shared.check_size(&publish)?;
+        if !self.is_routed(&publish.target) {
+            self.route = Some(self.route(&publish)?);
+        }
+        self.accept(publish);
+        Ok(())
+    }
+
+    fn is_routed(&self, target: &Target) -> bool {
+        self.route.as_ref().is_some_and(|route| route.target.as_ref() == Some(target))
+    }
+
+    /// Says that the next message was refused.
+    pub(super) fn refuse(&mut self, error: Error) {
+        self.flush();
+        self.slots.push(Slot::Refused(Box::new(error)));
+    }
+
+    /// Everything is with its room or on its way to the log.
+    pub(super) fn finish(mut self) -> Publishing {
+        self.flush();
+        let append = (!self.appends.is_empty()).then(|| self.shared.log.append(self.appends));
+        Publishing::new(self.shared.clone(), (self.slots, self.places), append)
+    }
+
+    fn route(&mut self, publish: &Publish) -> Result<Route> {
+        let (shared, tenant) = (self.shared, self.ctx.tenant());
+        let (address, to) = shared.resolve(self.ctx, publish)?;
+        let way = if address.room.is_reply() {
+            // A name that a request drew is nobody's room, so whoever has a room there waits for no other answer.
+            match shared.rooms.find(&RoomKey::new(tenant.clone(), address.room.clone())) {
+                Some(room) => Way::Memory(room, 0),
+                None => Way::Answer,
+            }
+        } else {
+            let room = shared.room(tenant, &address.room);
+            match shared.policies.decide(tenant, &address) {
+                Decision { class: Class::Durable, .. } => Way::Log(room),
+                Decision { history, .. } => Way::Memory(room, history),
+            }
+        };
+        let target = match publish.target {
+            Target::Skill(_) => None,
+            _ => Some(publish.target.clone()),
+        };
+        let place = self.places.len();
+        self.places.push(address.clone());
+        Ok(Route { target, address, to, way, place })
+    }
+
+    /// Sends a message on its way; `self.route` is its own.
+    fn accept(&mut self, publish: Publish) {
+        let Some(route) = &self.route else { return };
+        let id = publish.id.unwrap_or_else(|| self.shared.ids.message_id_at(self.now));
+        let mut extras = publish.extras;
+        if route.to.is_some() {
+            extras.get_or_insert_default().to = route.to.clone();
+        }
+        let address = match publish.target {
+            Target::Channel(address) => address,
+            _ => route.address.clone(),
+        };
+        let message = Message {
+            id: id.clone(),
+            kind: publish.kind,
+            address,
+            sender: self.ctx.sender.clone(),
+            timestamp: publish.timestamp.unwrap_or(self.now),
+            stored_at: self.now,
+            priority: publish.priority,
+            payload: publish.payload,
+            extras,
+        };
+        let place = route.place;
+        match &route.way {
+            Way::Log(room) => {
+                self.appends.push(Append { room: room.key.clone(), message: Arc::new(message) });
+                self.slots.push(Slot::Logged { id, place });
+            }
+            Way::Memory(_, keep) => {
+                let message = if *keep > 0 { message.to_owned_memory() } else { message };
+                self.run.push(Arc::new(message));
+                // The room says the position when it gets the run.
+                self.slots.push(Slot::Kept { id, place, position: Position::new(Epoch::memory(0), 0) });
+            }
+            Way::Answer => {
+                let position = self.shared.answer(self.ctx, Arc::new(message));
+                self.slots.push(Slot::Kept { id, place, position });
+            }
+        }
+    }
+
+    /// Hands the run to its room.
+    fn flush(&mut self) {
+        let Some(Route { way: Way::Memory(room, keep), .. }) = &self.route else { return };
+        if self.run.is_empty() {
+            return;
+        }
+        let begin = self.slots.len() - self.run.len();
+        let first = room.publish_in_memory(&self.shared.env, self.run.drain(..), *keep);
+        for (n, slot) in self.slots[begin..].iter_mut().enumerate() {
+            if let Slot::Kept { position, .. } = slot {
+                *position = Position::new(first.epoch, first.offset + n as u64);
+            }
+        }
+    }
+}
