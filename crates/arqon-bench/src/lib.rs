@@ -4,10 +4,18 @@
 //! messages that were prepared, so that what it costs is the kernel's work and not its own.
 //! Invariant: figures come only from runs in which every message was accounted for.
 
+mod alarm;
+pub mod arqon;
 pub mod clock;
+pub mod drive;
+pub mod http;
 pub mod link;
 pub mod load;
+pub mod peers;
+pub mod port;
+pub mod report;
 pub mod run;
 pub mod system;
 pub mod template;
 pub mod usage;
+pub mod websocket;

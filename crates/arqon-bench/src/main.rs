@@ -1,94 +1,136 @@
-//! A first look at speed: fan-out, and confirmed durable publish, over WebSocket JSON against a server in a process
-//! of its own.
+//! The load generator as a program: one run of one load against one system, or the floor that systems are compared with.
 //!
-//! Invariant: a figure is printed only for a run in which every message was accounted for.
+//! Invariant: a result is printed only for a run in which every message was accounted for.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks on its streams")]
 
-mod cases;
-mod clock;
-mod confirmed;
-mod fan_out;
-mod machine;
-mod socket;
-mod table;
-
 use anyhow::{Context, Result};
-use arqon_testkit::process::Site;
-use cases::{CASES, Case, Run};
-use clap::Parser;
-use std::path::{Path, PathBuf};
+use arqon_bench::arqon::{Class, Local};
+use arqon_bench::load::{Form, Load, Pace, Plan};
+use arqon_bench::peers::{self, Programs, floor};
+use arqon_bench::run::Run;
+use arqon_bench::system::System;
+use arqon_bench::{drive, report, usage};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
 use std::time::Duration;
 
-/// Measures an Arqon.
+/// Measures Arqon and its peers. `cargo xtask bench` runs it in the right order and draws what comes out.
 #[derive(Parser)]
 struct Options {
-    /// The `arqon` to measure; a release build.
-    #[arg(long)]
-    server: PathBuf,
-    /// How often each figure is taken.
-    #[arg(long, default_value_t = 3)]
-    repeats: u32,
-    /// How long one measurement runs, after one second of warming up.
-    #[arg(long, default_value_t = 5)]
-    seconds: u64,
-    /// Only the measurements whose name contains this.
-    #[arg(long)]
-    only: Option<String>,
-    /// Put the table between the markers of this document.
-    #[arg(long)]
-    write: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
 }
 
-/// Ephemeral where the bus is to be measured and not the disk; the rest has the default, which is durable.
-const CONFIG: &str = "[[delivery]]\npattern = \"live:**\"\nclass = \"ephemeral\"\n";
+#[derive(Subcommand)]
+enum Command {
+    /// One run, one line of JSON.
+    Run(Box<One>),
+    /// The floor: a server that only moves bytes.
+    Floor {
+        /// Which one.
+        kind: floor::Kind,
+        /// Where it listens, on loopback.
+        #[arg(long)]
+        port: u16,
+    },
+    /// The systems that can be measured, by their words.
+    Systems,
+    /// The machine, in one line.
+    Machine,
+}
+
+#[derive(Args)]
+struct One {
+    /// The system; `arqon-bench systems` lists them.
+    #[arg(long, default_value = "arqon")]
+    system: String,
+    /// The load, such as `fan-out:10`, `confirmed:16x256`, `replay:1000000`.
+    #[arg(long)]
+    load: Load,
+    /// `max`, `half` (of the maximum, found first) or messages a second.
+    #[arg(long, default_value = "max")]
+    pace: Pace,
+    /// Bytes of each payload.
+    #[arg(long, default_value_t = 256)]
+    payload: usize,
+    /// Arqon's form: `json` or `proto`.
+    #[arg(long, default_value = "json")]
+    form: Form,
+    /// The class of Arqon's live channels.
+    #[arg(long, default_value = "ephemeral")]
+    class: Class,
+    /// Measured for so many seconds.
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// Not measured: so many seconds before.
+    #[arg(long, default_value_t = 1.0)]
+    warm_up: f64,
+    /// Data folders are made inside this one, so that all systems use the same disk.
+    #[arg(long, default_value = ".")]
+    folder: PathBuf,
+    /// The `arqon` to measure.
+    #[arg(long, default_value = "target/release/arqon")]
+    arqon: PathBuf,
+    /// More lines for Arqon's configuration.
+    #[arg(long, default_value = "")]
+    arqon_config: String,
+    /// Redis.
+    #[arg(long, default_value = "redis-server")]
+    redis: PathBuf,
+    /// NATS.
+    #[arg(long, default_value = "nats-server")]
+    nats: PathBuf,
+    /// For people instead of one line of JSON.
+    #[arg(long)]
+    text: bool,
+}
 
 fn main() -> Result<()> {
-    let options = Options::parse();
-    let mut chosen: Vec<(Case, Vec<Run>)> = CASES
-        .iter()
-        .filter(|case| options.only.as_ref().is_none_or(|only| case.name().contains(only.as_str())))
-        .map(|case| (*case, Vec::new()))
-        .collect();
-    // Repeats go round all cases, so that a disturbance does not hit one case alone.
-    for repeat in 1..=options.repeats {
-        for (case, runs) in &mut chosen {
-            runs.push(undisturbed(&options, *case, repeat)?);
+    match Options::parse().command {
+        Command::Run(one) => {
+            let run = one.run()?;
+            if one.text {
+                println!("{}", report::text(&run));
+            } else {
+                println!("{}", serde_json::to_string(&run)?);
+            }
+            Ok(())
         }
-    }
-    let text = table::render(&chosen, &machine::describe(&options.server), options.seconds);
-    println!("{text}");
-    if let Some(document) = &options.write {
-        table::write(document, &text)?;
-    }
-    Ok(())
-}
-
-/// One run; taken again, twice at most, when others used the cores meanwhile.
-fn undisturbed(options: &Options, case: Case, repeat: u32) -> Result<Run> {
-    let mut left = 2;
-    loop {
-        let run = measure(options, case).with_context(|| case.name())?;
-        eprintln!("{repeat}/{} {:32} {}", options.repeats, case.name(), run.line());
-        if run.others() <= cases::QUIET || left == 0 {
-            return Ok(run);
+        Command::Floor { kind, port } => floor::serve(kind, port),
+        Command::Systems => {
+            println!("arqon");
+            peers::names().for_each(|name| println!("{name}"));
+            Ok(())
         }
-        left -= 1;
-        eprintln!("    others used the cores: once more");
+        Command::Machine => {
+            println!("{}", usage::describe());
+            Ok(())
+        }
     }
 }
 
-/// One run against a server of its own, on the disk that holds the binary.
-fn measure(options: &Options, case: Case) -> Result<Run> {
-    let folder = options.server.parent().unwrap_or(Path::new("."));
-    let mut site = Site::new_in(folder, std::fs::canonicalize(&options.server)?);
-    let config = site.path().join("bench.toml");
-    std::fs::write(&config, CONFIG)?;
-    site.serve_with(&["--config", config.to_str().context("the folder's name is not UTF-8")?]);
-    let bus = site.start();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let length = Duration::from_secs(options.seconds);
-    let run = runtime.block_on(cases::run(case, &site, bus.pid(), length))?;
-    bus.stop();
-    Ok(run)
+impl One {
+    fn run(&self) -> Result<Run> {
+        let plan = Plan {
+            load: self.load,
+            pace: self.pace,
+            payload: self.payload,
+            warm_up: Duration::from_secs_f64(self.warm_up),
+            length: Duration::from_secs_f64(self.seconds),
+            form: self.form,
+        };
+        drive::bench(&*self.system()?, &self.folder, &plan)
+    }
+
+    fn system(&self) -> Result<Box<dyn System>> {
+        if self.system == "arqon" {
+            let config = self.arqon_config.clone();
+            return Ok(Box::new(Local { binary: self.arqon.clone(), class: self.class, config }));
+        }
+        let programs = Programs { redis: self.redis.clone(), nats: self.nats.clone() };
+        peers::find(&self.system, &programs).with_context(|| {
+            format!("there is no system `{}`; `arqon-bench systems` lists them", self.system)
+        })
+    }
 }

@@ -144,7 +144,10 @@ pub trait TopicReader {
     /// After each delivery: appends the acknowledgement if one is due, and asks for more if it pulls.
     fn delivered(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<()>;
 
-    /// When no more is there for the moment (a read was handed out entirely): appends what is due by then.
-    /// `last` says that it is the end and all deliveries must be acknowledged.
-    fn pause(&mut self, last: bool, out: &mut Vec<u8>) -> Result<()>;
+    /// When all that had arrived was handed out: appends what is due by then, such as a pull for more.
+    fn pause(&mut self, out: &mut Vec<u8>) -> Result<()>;
+
+    /// The end: acknowledges all that was delivered, and waits until the system has taken note. Somebody who reads
+    /// under the same name afterwards must be given none of it.
+    fn finish<'a>(&'a mut self, link: &'a mut Link) -> Later<'a, ()>;
 }

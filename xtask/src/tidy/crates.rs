@@ -22,9 +22,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "arqon-server",
         &["arqon-core", "arqon-wire", "arqon-ws", "arqon-rest", "arqon-store-memory", "arqon-store-embedded"],
     ),
-    ("arqon", &["arqon-core", "arqon-wire", "arqon-client", "arqon-server", "arqon-store-embedded"]),
+    ("arqon", &["arqon-core", "arqon-wire", "arqon-client", "arqon-server", "arqon-store-embedded", "arqon-bench"]),
     ("arqon-testkit", &["arqon-core", "arqon-wire", "arqon-client", "arqon-server"]),
-    ("arqon-bench", &["arqon-testkit"]),
+    ("arqon-bench", &[]),
     ("xtask", &[]),
 ];
 

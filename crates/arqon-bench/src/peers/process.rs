@@ -3,9 +3,9 @@
 //! Invariant: a peer that is handed out has taken a command on its port.
 
 use crate::clock::now;
+use crate::port::outside_ephemeral;
 use crate::system::Stop;
 use anyhow::{Context, Result, bail};
-use arqon_testkit::process::outside_ephemeral;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -113,7 +113,7 @@ fn start(
     arguments: impl FnOnce(&Path, u16, u16) -> Result<Vec<String>>,
 ) -> Result<Process> {
     let folder = TempDir::with_prefix_in("arqon-peer-", disk).context("a folder for a peer")?;
-    let (port, websocket) = (outside_ephemeral(), outside_ephemeral());
+    let (port, websocket) = (outside_ephemeral()?, outside_ephemeral()?);
     let arguments = arguments(folder.path(), port, websocket)?;
     let child = spawn(program, &arguments, folder.path())?;
     let mut process =

@@ -1,0 +1,162 @@
+//! An Arqon of its own: a process on a fresh data folder, for one run.
+//!
+//! Invariant: the process ends with its handle, and the folder goes with it.
+
+use super::Class;
+use super::dialect::ArqonDialect;
+use crate::clock::now;
+use crate::load::{Load, Plan};
+use crate::system::{Dialect, Running, Stop, System};
+use crate::{http, usage};
+use anyhow::{Context, Result, bail, ensure};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// How long it may take to become ready: a log of tens of millions of records may have to be read after a kill.
+const START: Duration = Duration::from_secs(120);
+
+/// What all rooms begin with; nobody else is there.
+const CONTEXT: &str = "bench";
+
+/// A binary that is started for each run.
+#[derive(Debug, Clone)]
+pub struct Local {
+    /// The `arqon` to run.
+    pub binary: PathBuf,
+    /// The class of live channels.
+    pub class: Class,
+    /// More lines for its configuration.
+    pub config: String,
+}
+
+impl System for Local {
+    fn name(&self) -> &str {
+        "arqon"
+    }
+
+    fn can(&self, _load: Load) -> bool {
+        true
+    }
+
+    fn start(&self, folder: &Path, plan: &Plan) -> Result<Box<dyn Running>> {
+        let scratch = TempDir::with_prefix_in("arqon-bench-", folder)
+            .with_context(|| format!("cannot make a scratch folder in {}", folder.display()))?;
+        let binary = std::fs::canonicalize(&self.binary)
+            .with_context(|| format!("there is no binary at {}", self.binary.display()))?;
+        let rule = format!("[[delivery]]\npattern = \"{CONTEXT}-live:**\"\nclass = \"{}\"\n", self.class);
+        std::fs::write(scratch.path().join("arqon.toml"), format!("{}\n{rule}", self.config))?;
+        let dialect = ArqonDialect {
+            address: String::new(),
+            prefix: String::new(),
+            token: String::new(),
+            form: plan.form,
+            payload: plan.payload,
+            context: CONTEXT.to_owned(),
+        };
+        let mut process = Process { child: None, binary, scratch, dialect, config: self.config.clone() };
+        process.start()?;
+        Ok(Box::new(process))
+    }
+}
+
+struct Process {
+    child: Option<Child>,
+    binary: PathBuf,
+    scratch: TempDir,
+    dialect: ArqonDialect,
+    config: String,
+}
+
+impl Process {
+    /// Starts it and waits until `/ready` says yes.
+    fn start(&mut self) -> Result<Duration> {
+        let folder = self.scratch.path();
+        let log = folder.join("arqon.log");
+        let mut command = Command::new(&self.binary);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data", "data", "--config", "arqon.toml"]);
+        let foreign = std::env::vars_os().map(|(name, _)| name);
+        for name in foreign.filter(|name| name.to_string_lossy().starts_with("ARQON_")) {
+            command.env_remove(name);
+        }
+        command.current_dir(folder).env("XDG_CONFIG_HOME", folder.join("config")).env("HOME", folder);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command.stderr(File::options().create(true).append(true).open(&log)?);
+        let begin = now();
+        let mut child = command.spawn().with_context(|| format!("cannot start {}", self.binary.display()))?;
+        let output = child.stdout.take().context("its output was asked for")?;
+        self.child = Some(child);
+        // Ends at the end of the process too, with an empty line.
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        let Some((_, address)) = line.trim().split_once("http://") else {
+            let said = std::fs::read_to_string(&log).unwrap_or_default();
+            bail!("the server did not start; it said:\n{line}{said}");
+        };
+        self.dialect.address = address.to_owned();
+        while !http::get(address, "/ready", None).is_ok_and(|(status, _)| status == 200) {
+            ensure!(begin.elapsed() < START, "the server was not ready within {START:?}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let time = begin.elapsed();
+        self.dialect.token = token(&folder.join("config/arqon/credentials.json"), address)?;
+        Ok(time)
+    }
+
+    fn stop(&mut self, how: Stop) -> Result<()> {
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        match how {
+            Stop::Orderly => {
+                let pid = rustix::process::Pid::from_child(&child);
+                rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+            }
+            Stop::Kill => child.kill()?,
+        }
+        child.wait()?;
+        Ok(())
+    }
+}
+
+impl Running for Process {
+    fn version(&self) -> String {
+        usage::said(&self.binary, &["--version"]).unwrap_or_else(|| "unknown".to_owned())
+    }
+
+    fn settings(&self) -> String {
+        match self.config.trim() {
+            "" => "defaults: on disk (fdatasync) before each confirm".to_owned(),
+            config => config.replace('\n', "; "),
+        }
+    }
+
+    fn pids(&self) -> Vec<u32> {
+        self.child.iter().map(Child::id).collect()
+    }
+
+    fn dialect(&self) -> &dyn Dialect {
+        &self.dialect
+    }
+
+    fn restart(&mut self, how: Stop) -> Result<Duration> {
+        self.stop(how)?;
+        self.start()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // The folder goes in any case.
+        let _it_may_be_gone = self.stop(Stop::Kill);
+    }
+}
+
+/// The owner's token, as the server left it.
+fn token(path: &Path, address: &str) -> Result<String> {
+    let text = std::fs::read_to_string(path).context("the server left no credentials")?;
+    let file: serde_json::Value = serde_json::from_str(&text)?;
+    let token = file["servers"][format!("http://{address}")]["token"].as_str();
+    Ok(token.context("the credentials lack a token for this server")?.to_owned())
+}
