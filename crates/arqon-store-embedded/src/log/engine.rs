@@ -8,12 +8,14 @@ mod house;
 mod open;
 mod retain;
 mod roll;
+mod seal;
 mod stage;
 
 pub(crate) use open::count_disk;
 pub use open::{Fault, OpenReport};
 pub use retain::Progress;
 pub(crate) use roll::Spare;
+pub(crate) use seal::{SidecarDone, SidecarJob};
 
 use super::confirmed::ConfirmedFile;
 use super::dedup::{DedupLimits, PartDedup, RoomDedup};
@@ -31,7 +33,7 @@ use arqon_core::hash::Map;
 use arqon_core::port::{Append, Appended, StoreError, StoreErrorKind};
 use arqon_core::{Message, Record, RoomKey};
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -132,8 +134,12 @@ pub struct Engine {
     synced_at: Duration,
     /// A segment file made ahead of need.
     pub(crate) spare: Arc<roll::Spare>,
-    /// The segment during which a spare was asked for.
-    asked_spare: u64,
+    /// The segment during which a spare was asked for, and up to where.
+    asked_spare: (u64, u64),
+    /// Sidecars that nobody has begun to write.
+    sidecars: VecDeque<SidecarJob>,
+    /// The segments whose sidecars are not written yet, begun or not.
+    unsettled: BTreeSet<u64>,
     rested_at: Duration,
     _lock: Box<dyn Any + Send + Sync>,
 }
@@ -444,6 +450,7 @@ impl Engine {
     /// Makes everything durable; nothing is appended afterwards.
     pub fn close(&mut self) -> Result<(), StoreError> {
         self.sync(true);
+        while self.write_sidecar() {}
         let noted = self.confirmed.write(self.tail).and_then(|()| self.confirmed.sync());
         noted.and_then(|()| self.trims.sync()).map_err(|e| unavailable("the log could not be closed", e))
     }

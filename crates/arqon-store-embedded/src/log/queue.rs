@@ -4,7 +4,7 @@
 
 use super::answer::Sender;
 use super::compact::Compacted;
-use super::engine::BatchResult;
+use super::engine::{BatchResult, SidecarDone};
 use arqon_core::port::{Append, Appended, Retention, StoreError};
 use arqon_core::{Pattern, RoomKey, Timestamp};
 use std::collections::VecDeque;
@@ -34,6 +34,8 @@ pub(crate) enum Command {
     },
     /// A segment was rewritten.
     Install(Box<Compacted>),
+    /// A sidecar was written, or could not be.
+    Settle(Box<SidecarDone>),
     Close {
         reply: Reply,
     },

@@ -4,7 +4,7 @@
 //! Invariant: the observer hears of records before their appends are answered; an answer is sent exactly once.
 
 use super::compact::Compaction;
-use super::engine::{BatchResult, Engine, Progress, Spare};
+use super::engine::{BatchResult, Engine, Progress, SidecarJob, Spare};
 use super::queue::{Command, Queue, Reply, Work};
 use crate::disk::Disk;
 use arqon_core::Record;
@@ -195,8 +195,15 @@ impl Committer {
     fn between(&mut self) {
         self.engine.sync(false);
         self.step();
-        if self.engine.wants_spare() {
-            self.errands.lock().spare = true;
+        if let Some(to) = self.engine.wants_spare() {
+            self.errands.lock().spare = Some(to);
+            self.errands.wake.notify_all();
+        }
+        if self.engine.has_sidecars()
+            && !self.errands.is_writing()
+            && let Some(job) = self.engine.sidecar()
+        {
+            self.errands.lock().sidecar = Some(job);
             self.errands.wake.notify_all();
         }
         if self.engine.house() == Progress::More {
@@ -234,7 +241,9 @@ impl Committer {
     fn finish(&mut self) {
         while self.step() {}
         while self.engine.house() == Progress::More {}
-        self.errands.finish();
+        if let Some(job) = self.errands.finish() {
+            self.engine.settle_sidecar(job.run());
+        }
     }
 
     /// Does a slice of the first job; answers whether there was one.
@@ -250,6 +259,10 @@ impl Committer {
                 result => reply.send(result.map(|_| ())),
             },
             Command::Install(compacted) => self.engine.install(*compacted),
+            Command::Settle(done) => {
+                self.errands.lock().writing = false;
+                self.engine.settle_sidecar(*done);
+            }
             Command::Append { .. } | Command::Close { .. } => {}
         }
         true
@@ -265,7 +278,11 @@ struct Errands {
 
 #[derive(Default)]
 struct ErrandList {
-    spare: bool,
+    /// Up to where the next segment is to be made.
+    spare: Option<u64>,
+    sidecar: Option<SidecarJob>,
+    /// A sidecar was begun whose end the committer has not heard of.
+    writing: bool,
     compaction: Option<Compaction>,
     busy: bool,
     /// The porter is at work on the folder.
@@ -275,7 +292,7 @@ struct ErrandList {
 
 impl ErrandList {
     fn is_asked(&self) -> bool {
-        self.spare || self.compaction.is_some()
+        self.spare.is_some() || self.sidecar.is_some() || self.compaction.is_some()
     }
 
     fn is_free(&self) -> bool {
@@ -290,14 +307,20 @@ impl Errands {
 }
 
 impl Errands {
-    /// Nothing is begun any more; waits for what was.
-    fn finish(&self) {
+    fn is_writing(&self) -> bool {
+        let list = self.lock();
+        list.writing || list.sidecar.is_some()
+    }
+
+    /// Nothing is begun any more; waits for what was, and gives a sidecar back that was not begun.
+    fn finish(&self) -> Option<SidecarJob> {
         let mut list = self.lock();
         list.stop = true;
         self.wake.notify_all();
         while list.working {
             list = self.wake.wait(list).unwrap_or_else(PoisonError::into_inner);
         }
+        list.sidecar.take()
     }
 }
 
@@ -340,12 +363,21 @@ impl Porter {
         if list.stop || !list.is_asked() {
             return false;
         }
-        let (spare, compaction) = (std::mem::take(&mut list.spare), list.compaction.take());
+        let (spare, sidecar) = (list.spare.take(), list.sidecar.take());
+        // What waits longest for nobody comes last.
+        let compaction = if spare.is_none() && sidecar.is_none() { list.compaction.take() } else { None };
+        list.writing |= sidecar.is_some();
         list.working = true;
         drop(list);
         let _working = Working(&self.errands);
-        if spare && let Err(error) = self.spare.prepare(&*self.disk, self.segment_bytes) {
+        if let Some(to) = spare
+            && let Err(error) = self.spare.prepare(&*self.disk, to, self.segment_bytes)
+        {
             tracing::warn!(%error, "no segment could be made ahead of need");
+        }
+        if let Some(job) = sidecar {
+            // A queue that is closed takes nothing: the sidecar is there, and the next opening finds it.
+            let _ = self.queue.push(Command::Settle(Box::new(job.run())), 0);
         }
         if let Some(compaction) = compaction {
             self.compact(&compaction);

@@ -47,17 +47,24 @@ impl Engine {
         let is_dead = |s: &&Arc<Segment>| {
             s.id != active && s.live_records.load(Relaxed) == 0 && !self.is_evidence(s, now)
         };
-        let dead = self.segments.values().find(is_dead).cloned();
+        let dead = self.segments.values().find(|s| is_dead(s) && !self.is_under_way(s.id)).cloned();
         let Some(dead) = dead else {
             self.trimmed = false;
             return Progress::Done;
         };
+        // Its sidecar is what remembers messages that were stored once.
+        while self.unsettled.contains(&dead.id) && self.write_sidecar() {}
         if let Err(error) = self.delete(&dead) {
             tracing::warn!(segment = dead.id, %error, "a segment could not be deleted");
             self.trimmed = false;
             return Progress::Done;
         }
         Progress::More
+    }
+
+    /// Whether somebody is writing the sidecar of a segment at this moment.
+    fn is_under_way(&self, segment: u64) -> bool {
+        self.unsettled.contains(&segment) && !self.sidecars.iter().any(|job| job.is_of(segment))
     }
 
     /// Whether a segment is kept although nothing in it can be served: it is damaged, and people, offline checks and
@@ -110,7 +117,7 @@ impl Engine {
         })
     }
 
-    fn remove_file(&self, path: &str, bytes: u64) {
+    pub(super) fn remove_file(&self, path: &str, bytes: u64) {
         match self.disk.remove(path) {
             Ok(()) => {
                 self.shared.counters.disk_bytes.fetch_sub(bytes, Relaxed);
@@ -192,6 +199,7 @@ impl Engine {
         let worth = |s: &&Arc<Segment>| {
             let used = s.used.load(Relaxed).saturating_sub(PAGE);
             s.id != active
+                && !self.unsettled.contains(&s.id)
                 && !s.damaged.load(Relaxed)
                 && s.live_records.load(Relaxed) > 0
                 && s.live_bytes.load(Relaxed) * 2 < used
@@ -207,6 +215,7 @@ impl Engine {
 
     /// Rewrites one segment that is worth it, here and now; answers whether there was one.
     pub fn compact(&mut self) -> Result<bool, StoreError> {
+        while self.write_sidecar() {}
         let Some(compaction) = self.compaction() else { return Ok(false) };
         let outcome = compaction.run().map_err(|e| unavailable("a segment could not be rewritten", e))?;
         let done = outcome.is_some();

@@ -20,7 +20,7 @@ use arqon_core::RoomKey;
 use arqon_core::env::{Clock, Random};
 use arqon_core::hash::Map;
 use arqon_core::port::{StoreError, StoreErrorKind};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -98,7 +98,9 @@ impl Engine {
             reserved: false,
             trimmed: true,
             sparse: true,
-            asked_spare: 0,
+            asked_spare: (0, 0),
+            sidecars: VecDeque::new(),
+            unsettled: BTreeSet::new(),
             rested_at: clock.monotonic(),
             retry_at: Duration::ZERO,
             back_off: Duration::ZERO,

@@ -1,4 +1,4 @@
-//! Begins segments and seals them.
+//! Begins segments.
 //!
 //! Invariant: a segment's header says where the log stood before it, so what a failed write may have left behind that
 //! point is void. The new segment is durable before anything is written to it.
@@ -6,79 +6,122 @@
 use super::{Active, Engine};
 use crate::disk::{Disk, DiskFile};
 use crate::log::format::{PAGE, SegmentHeader, Tail, seed, segment_path};
-use crate::log::part::Part;
 use crate::log::room::Segment;
 use crate::log::shared::unavailable;
-use crate::log::sidecar::{
-    self, Contents, DedupSource, Directory, Identity, PartContents, PartHead, Section, Source,
-};
 use arqon_core::port::StoreError;
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How much of a segment that is made ahead is made at a time: little enough that a flush beside it waits for little.
+const SLICE: u64 = 2 << 20;
 
 /// A segment file without a number.
 struct Blank {
     file: Arc<dyn DiskFile>,
     path: String,
     len: u64,
+    /// How far it is made.
+    made: u64,
+}
+
+impl Blank {
+    /// Makes a little more of it, at most up to `to`; answers whether it is whole.
+    fn grow(&mut self, to: u64) -> io::Result<bool> {
+        if self.made < self.len {
+            let to = to.min(self.made + SLICE).min(self.len);
+            self.made = self.file.preallocate_part(self.made, to, self.len)?;
+        }
+        Ok(self.made >= self.len)
+    }
+}
+
+#[derive(Default)]
+struct SpareState {
+    blank: Option<Blank>,
+    /// It could not be made: not tried again until the segment is needed.
+    given_up: bool,
 }
 
 /// A blank made ahead by another thread, so that beginning a segment does not wait for its zeros to be written.
 #[derive(Default)]
 pub(crate) struct Spare {
-    blank: Mutex<Option<Blank>>,
+    state: Mutex<SpareState>,
     /// Each blank has a name of its own: one that was taken keeps its name until it gets its number.
-    made: AtomicU64,
+    names: AtomicU64,
 }
 
 impl Spare {
-    /// Makes one unless there is one.
-    pub fn prepare(&self, disk: &dyn Disk, len: u64) -> io::Result<()> {
-        let mut blank = self.blank.lock().unwrap_or_else(PoisonError::into_inner);
-        if blank.is_none() {
-            *blank = Some(self.create(disk, len)?);
+    fn lock(&self) -> MutexGuard<'_, SpareState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the blank up to `to` at least, a slice at a time: who takes it meanwhile waits for one slice at most.
+    pub fn prepare(&self, disk: &dyn Disk, to: u64, len: u64) -> io::Result<()> {
+        loop {
+            let mut state = self.lock();
+            if state.given_up || state.blank.as_ref().is_some_and(|blank| blank.made >= to.min(len)) {
+                return Ok(());
+            }
+            let blank = match state.blank.take() {
+                Some(blank) => Ok(blank),
+                None => self.create(disk, len),
+            };
+            match blank.and_then(|blank| Self::grown(disk, blank, to)) {
+                Ok(blank) => state.blank = Some(blank),
+                Err(e) => {
+                    state.given_up = true;
+                    return Err(e);
+                }
+            }
         }
-        Ok(())
     }
 
     fn take(&self, disk: &dyn Disk, len: u64) -> io::Result<Blank> {
-        let mut blank = self.blank.lock().unwrap_or_else(PoisonError::into_inner);
-        match blank.take() {
-            Some(ready) if ready.len == len => Ok(ready),
-            _ => self.create(disk, len),
+        let mut state = self.lock();
+        state.given_up = false;
+        let mut blank = match state.blank.take() {
+            Some(ready) if ready.len == len => ready,
+            _ => self.create(disk, len)?,
+        };
+        while blank.made < len {
+            blank = Self::grown(disk, blank, len)?;
         }
+        Ok(blank)
     }
 
     fn create(&self, disk: &dyn Disk, len: u64) -> io::Result<Blank> {
-        let path = format!("log/blank-{}.tmp", self.made.fetch_add(1, Relaxed));
-        let file = disk.create(&path)?;
-        if let Err(e) = file.preallocate(len) {
-            // A half-made file would only take space from what is needed to free some.
-            let _ = disk.remove(&path);
-            return Err(e);
+        let path = format!("log/blank-{}.tmp", self.names.fetch_add(1, Relaxed));
+        Ok(Blank { file: disk.create(&path)?, path, len, made: 0 })
+    }
+
+    fn grown(disk: &dyn Disk, mut blank: Blank, to: u64) -> io::Result<Blank> {
+        match blank.grow(to) {
+            Ok(_) => Ok(blank),
+            Err(e) => {
+                // A half-made file would only take space from what is needed to free some.
+                let _ = disk.remove(&blank.path);
+                Err(e)
+            }
         }
-        Ok(Blank { file, path, len })
     }
 }
 
-/// What is left of a room's active part while its sidecar is written.
-struct Sealed {
-    writer: usize,
-    part: Part,
-    section: Arc<Section>,
-}
-
 impl Engine {
-    /// Whether the next segment should be made now, so that nobody waits for it: once a quarter of this one is used.
-    pub(crate) fn wants_spare(&mut self) -> bool {
-        let Some(active) = &self.active else { return false };
-        if self.asked_spare == active.segment.id || self.tail.end < active.len / 4 {
-            return false;
+    /// Up to where the next segment should be made now, so that nobody waits for it: twice as fast as this one is used,
+    /// from a quarter on. Nothing where that was asked for already.
+    pub(crate) fn wants_spare(&mut self) -> Option<u64> {
+        let active = self.active.as_ref()?;
+        let (asked_in, asked) = self.asked_spare;
+        let asked = if asked_in == active.segment.id { asked } else { 0 };
+        let used = self.tail.end.checked_sub(active.len / 4)?;
+        let to = (used * 2).next_multiple_of(SLICE).clamp(SLICE, self.config.segment_bytes.max(SLICE));
+        if to <= asked {
+            return None;
         }
-        self.asked_spare = active.segment.id;
-        true
+        self.asked_spare = (active.segment.id, to);
+        Some(to)
     }
 
     /// Begins a new segment and seals the one before.
@@ -155,85 +198,5 @@ impl Engine {
             tracing::warn!(%error, "the confirmed end could not be noted");
         }
         Ok(())
-    }
-
-    /// Turns the active parts into runs that readers find in memory, writes the sidecar, then points the runs to it.
-    fn seal(&mut self) {
-        self.drop_block();
-        self.echo.clear();
-        let Some(active) = self.active.take() else { return };
-        let sealed: Vec<Sealed> =
-            active.introduced.iter().filter_map(|w| self.close_part(*w, &active.segment)).collect();
-        let contents = Contents {
-            identity: Identity { log_id: self.shared.log_id, segment: active.segment.id, generation: 0 },
-            tail: self.tail,
-            created_at: active.segment.created_at,
-            regions: &[],
-            parts: sealed
-                .iter()
-                .map(|s| PartContents {
-                    part: &s.part,
-                    slots: &s.section.slots,
-                    dedup: self.writers[s.writer].fresh.encoded(),
-                })
-                .collect(),
-        };
-        let written = sidecar::write(&*self.disk, &contents);
-        drop(contents);
-        match written {
-            Ok(directory) => self.point_to(&active.segment, &sealed, directory),
-            Err(error) => {
-                // Everything stays in memory; the next opening makes the sidecar from the segment.
-                tracing::warn!(segment = active.segment.id, %error, "sidecar could not be written");
-            }
-        }
-        for s in &sealed {
-            let writer = &mut self.writers[s.writer];
-            let fresh = std::mem::take(&mut writer.fresh);
-            let told = writer.sources.last().is_some_and(|(segment, _)| segment.id == active.segment.id);
-            if !told && !fresh.is_empty() {
-                writer.sources.push((active.segment.clone(), DedupSource::Memory(Arc::new(fresh))));
-            }
-        }
-    }
-
-    fn close_part(&mut self, w: usize, segment: &Arc<Segment>) -> Option<Sealed> {
-        let writer = &mut self.writers[w];
-        writer.number = None;
-        let mut view = writer.room.view();
-        let mut part = match view.active.take() {
-            Some(active) => active.part,
-            // It was introduced and has no record: its introduction is all that there is to keep.
-            None if writer.published => {
-                Part::new(writer.room.key.clone(), view.lineage.clone(), view.end + 1)
-            }
-            None => return None,
-        };
-        let slots = std::mem::take(&mut part.slots);
-        let channels = part.channels.iter().map(|c| c.name.clone()).collect();
-        let section = Arc::new(Section { slots, channels, damaged: false });
-        let mut head = PartHead::bare(&part, &section.slots);
-        head.source = Source::Memory(section.clone());
-        view.add_run(segment, &head);
-        view.totals.tidy();
-        drop(view);
-        Some(Sealed { writer: w, part, section })
-    }
-
-    fn point_to(&mut self, segment: &Arc<Segment>, sealed: &[Sealed], directory: Directory) {
-        segment.disk_bytes.fetch_add(directory.bytes, Relaxed);
-        self.shared.counters.disk_bytes.fetch_add(directory.bytes, Relaxed);
-        for (s, head) in sealed.iter().zip(directory.parts) {
-            let writer = &mut self.writers[s.writer];
-            self.shared.keep_section(segment, &writer.room.key, s.section.clone());
-            let mut view = writer.room.view();
-            if let Some(run) = view.runs.iter_mut().rfind(|run| run.segment.id == segment.id) {
-                run.source = head.source;
-            }
-            drop(view);
-            if let Some(source) = head.dedup {
-                writer.sources.push((segment.clone(), source));
-            }
-        }
     }
 }
