@@ -11,6 +11,7 @@ use crate::link::Link;
 use crate::system::{Dialect, Later, Reading, Said, Topic, TopicReader};
 use crate::template::{Template, digits, marker, number_in, payload as payload_of};
 use anyhow::{Context, Result, bail, ensure};
+use std::cell::Cell;
 use std::io::Write as _;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -24,12 +25,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Nats {
     address: String,
     websocket: bool,
+    /// Readers so far that have nothing to acknowledge; each is a consumer of its own.
+    readers: Cell<u32>,
 }
 
 impl Nats {
     /// The NATS that listens there, for WebSocket or TCP.
     pub fn new(port: u16, websocket: bool) -> Nats {
-        Nats { address: format!("127.0.0.1:{port}"), websocket }
+        Nats { address: format!("127.0.0.1:{port}"), websocket, readers: Cell::new(0) }
     }
 
     fn wrap(&self, operation: Vec<u8>) -> Vec<u8> {
@@ -207,8 +210,12 @@ impl Dialect for Nats {
     }
 
     fn reader(&self, topic: Topic, reading: Reading) -> Box<dyn TopicReader + '_> {
+        let consumer = match reading {
+            Reading::Acknowledged(_) => "c".to_owned(),
+            Reading::Earliest => format!("r{}", self.readers.replace(self.readers.get() + 1)),
+        };
         let pull = publish(
-            &format!("$JS.API.CONSUMER.MSG.NEXT.{}.c", stream(topic)),
+            &format!("$JS.API.CONSUMER.MSG.NEXT.{}.{consumer}", stream(topic)),
             "_P",
             format!(r#"{{"batch":{PULL}}}"#).as_bytes(),
         );
@@ -217,6 +224,7 @@ impl Dialect for Nats {
             nats: self,
             topic,
             reading,
+            consumer,
             pull,
             delivered: 0,
             unacknowledged: 0,
@@ -230,6 +238,8 @@ struct Consumer<'a> {
     nats: &'a Nats,
     topic: Topic,
     reading: Reading,
+    /// Its name.
+    consumer: String,
     pull: Vec<u8>,
     delivered: u32,
     unacknowledged: u32,
@@ -252,7 +262,7 @@ impl Consumer<'_> {
 impl TopicReader for Consumer<'_> {
     fn begin<'a>(&'a mut self, link: &'a mut Link) -> Later<'a, ()> {
         Box::pin(async move {
-            let stream = stream(self.topic);
+            let (stream, consumer) = (stream(self.topic), &self.consumer);
             let policy = match self.reading {
                 Reading::Earliest => "none",
                 Reading::Acknowledged(1) => "explicit",
@@ -260,9 +270,9 @@ impl TopicReader for Consumer<'_> {
                 Reading::Acknowledged(_) => "all",
             };
             let request = format!(
-                r#"{{"stream_name":"{stream}","config":{{"durable_name":"c","deliver_policy":"all","ack_policy":"{policy}","max_ack_pending":-1}}}}"#
+                r#"{{"stream_name":"{stream}","config":{{"durable_name":"{consumer}","deliver_policy":"all","ack_policy":"{policy}","max_ack_pending":-1}}}}"#
             );
-            self.nats.api(link, &format!("CONSUMER.DURABLE.CREATE.{stream}.c"), &request).await?;
+            self.nats.api(link, &format!("CONSUMER.DURABLE.CREATE.{stream}.{consumer}"), &request).await?;
             self.nats.send(link, b"SUB _P 4\r\n".to_vec()).await?;
             self.nats.settle(link).await?;
             for _ in 0..2 {
@@ -304,7 +314,7 @@ impl TopicReader for Consumer<'_> {
             }
             let last = stream_sequence(&self.last).context("an acknowledgement without a sequence")?;
             // JetStream takes acknowledgements in the background: it is asked until all have been taken.
-            let (what, begin) = (format!("CONSUMER.INFO.{}.c", stream(self.topic)), now());
+            let (what, begin) = (format!("CONSUMER.INFO.{}.{}", stream(self.topic), self.consumer), now());
             let mut asking = self.nats.connect(4096).await?;
             loop {
                 let info = self.nats.api(&mut asking, &what, "").await?;

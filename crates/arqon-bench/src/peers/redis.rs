@@ -2,7 +2,7 @@
 //!
 //! Invariant: a stream's answer is followed without keeping it: its head is handed out with its first entry.
 
-use super::resp::{Token, command, rank, token};
+use super::resp::{Token, command, token};
 use crate::clock::now;
 use crate::link::Link;
 use crate::system::{Dialect, Later, Reading, Said, Topic, TopicReader};
@@ -30,6 +30,16 @@ impl Redis {
     /// The Redis that listens there.
     pub fn new(port: u16) -> Redis {
         Redis { address: format!("127.0.0.1:{port}") }
+    }
+
+    /// Makes the consumer group, unless somebody has read under its name before.
+    async fn make_group(&self, stream: &[u8]) -> Result<()> {
+        let mut link = self.connect(4096).await?;
+        let create: [&[u8]; 6] = [b"XGROUP", b"CREATE", stream, GROUP, b"0", b"MKSTREAM"];
+        match ask(&mut link, &create, |said| said == Token::Simple(b"OK")).await {
+            Err(refused) if refused.to_string().contains("BUSYGROUP") => Ok(()),
+            made => made,
+        }
     }
 }
 
@@ -78,7 +88,8 @@ impl Dialect for Redis {
                 let Some((said, used)) = token(bytes)? else { return Ok(None) };
                 let said = match said {
                     Token::Error(text) => bail!("Redis refused: {}", String::from_utf8_lossy(text)),
-                    Token::Bulk(id) => Said::Confirm { offset: Some(rank(id)?) },
+                    // An id is a time, not a place in a row.
+                    Token::Bulk(_) => Said::Confirm { offset: None },
                     _ => Said::Other,
                 };
                 Ok(Some((said, used)))
@@ -246,8 +257,7 @@ impl TopicReader for StreamReader<'_> {
     fn begin<'a>(&'a mut self, link: &'a mut Link) -> Later<'a, ()> {
         Box::pin(async move {
             if self.batch.is_some() {
-                let create: [&[u8]; 6] = [b"XGROUP", b"CREATE", &self.stream, GROUP, b"0", b"MKSTREAM"];
-                ask(link, &create, |said| said == Token::Simple(b"OK")).await?;
+                self.redis.make_group(&self.stream).await?;
             }
             let mut out = Vec::new();
             self.pull(&mut out);

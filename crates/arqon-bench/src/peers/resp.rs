@@ -70,15 +70,6 @@ pub fn command(parts: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-/// A number that rises with a stream's ids, which are `milliseconds-sequence`.
-pub fn rank(id: &[u8]) -> Result<u64> {
-    let at = id.iter().position(|b| *b == b'-').context("an id of Redis lacks its dash")?;
-    let (milliseconds, sequence) =
-        (u64::try_from(number(&id[..at])?)?, u64::try_from(number(&id[at + 1..])?)?);
-    // 2^20 ids in one millisecond are more than any machine makes.
-    Ok((milliseconds << 20) | sequence)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,10 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_and_ids_have_their_form() {
+    fn commands_have_their_form() {
         assert_eq!(command(&[b"GET", b"k"]), b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n");
-        assert!(rank(b"1700-4").unwrap() > rank(b"1700-3").unwrap());
-        assert!(rank(b"1701-0").unwrap() > rank(b"1700-3").unwrap());
-        assert!(rank(b"1700").is_err());
     }
 }
