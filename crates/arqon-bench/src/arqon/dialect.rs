@@ -14,6 +14,9 @@ use anyhow::{Context, Result, bail, ensure};
 use futures_util::FutureExt;
 use tokio::io::AsyncWriteExt;
 
+/// What a gap means to a run.
+const LOST: &str = "the run is void: the server named a gap, because a subscriber fell too far behind";
+
 /// How to speak to one server.
 #[derive(Debug, Clone)]
 pub struct ArqonDialect {
@@ -144,6 +147,9 @@ impl ArqonDialect {
                     .map(|number| Said::Reply { number }),
             }));
         }
+        if body.starts_with(br#"{"type":"gap""#) {
+            bail!("{LOST}: {}", shown(body));
+        }
         ensure!(
             body.starts_with(br#"{"type":"message""#) && find(body, br#""welcome""#).is_some(),
             "the server said: {}",
@@ -162,12 +168,16 @@ impl ArqonDialect {
                     b'c' => Some(Said::Other),
                     b'a' => offset(body).map(|offset| Said::Confirm { offset: Some(offset) }),
                     _ => {
-                        let number = self.number(body, 3).filter(|n| digits(id) == Some(*n));
+                        // The data is the answer's envelope, which ends with its payload and a brace.
+                        let number = self.number(body, 2).filter(|n| digits(id) == Some(*n));
                         number.map(|number| Said::Reply { number })
                     }
                 }))
             }
             [0x48, 1, ..] => Ok(Some(Said::Other)),
+            [0x48, 6, ..] => {
+                bail!("{LOST} ({})", shown(pb::field(body, pb::REASON).unwrap_or_default()))
+            }
             _ => {
                 let words = pb::field(body, pb::ERROR).unwrap_or(body);
                 bail!("the server said: {}", shown(words))

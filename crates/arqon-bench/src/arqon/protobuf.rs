@@ -15,6 +15,7 @@ pub(super) const ARGS: u64 = 24;
 pub(super) const ERROR: u64 = 26;
 pub(super) const CORRELATION_ID: u64 = 30;
 pub(super) const REPLY_TO: u64 = 31;
+pub(super) const REASON: u64 = 41;
 
 /// Appends a number.
 pub(super) fn put_number(field: u64, value: u64, out: &mut Vec<u8>) {

@@ -18,7 +18,7 @@ use std::cell::Cell;
 /// Messages that the slowest subscriber may be behind: enough to keep everybody busy, less than any queue's bound.
 const WINDOW: u64 = 1024;
 /// The same in bytes, for large payloads.
-const WINDOW_BYTES: usize = 4 << 20;
+const WINDOW_BYTES: usize = 2 << 20;
 /// Messages written at once, where that many may be under way.
 const BATCH: u64 = 64;
 
