@@ -12,10 +12,12 @@ mod publish;
 mod reply;
 mod request;
 mod serve;
+mod stage;
 mod status;
 mod subscribe;
 mod subscriptions;
 mod token;
+mod torture;
 
 use crate::connect::Outcome;
 use crate::options::Cli;
@@ -26,6 +28,7 @@ use clap::Subcommand;
 pub(crate) enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
+    Torture(torture::Torture),
     Pub(publish::Pub),
     Sub(subscribe::Sub),
     Req(request::Req),
@@ -52,6 +55,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
     match &cli.command {
         Command::Serve(command) => command.run(global),
         Command::Demo(command) => command.run(global),
+        Command::Torture(command) => command.run(global),
         Command::Pub(command) => command.run(global),
         Command::Sub(command) => command.run(global),
         Command::Req(command) => command.run(global),

@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     Refused = 3,
     /// There is no server.
     Unreachable = 4,
+    /// `torture` found a promise broken.
+    Broken = 5,
 }
 
 /// A failure for a user.
@@ -119,6 +121,7 @@ impl Failure {
             (None, Exit::Refused) => Code::Forbidden.as_str(),
             (None, Exit::Unreachable) => Code::Unavailable.as_str(),
             (None, Exit::Failed) => "FAILED",
+            (None, Exit::Broken) => "BROKEN",
         }
     }
 }
@@ -265,10 +268,10 @@ mod tests {
 
     #[test]
     fn a_failure_in_json_always_has_a_code() {
-        let codes = [Exit::Failed, Exit::Usage, Exit::Refused, Exit::Unreachable]
+        let codes = [Exit::Failed, Exit::Usage, Exit::Refused, Exit::Unreachable, Exit::Broken]
             .map(|exit| Failure::new(exit, "x").line(3).to_json()["error"].clone())
             .map(|error| (error["code"].as_str().map(str::to_owned), error["line"].as_u64()));
-        let expected = ["FAILED", "VALIDATION_ERROR", "AUTHORIZATION_ERROR", "UNAVAILABLE"];
+        let expected = ["FAILED", "VALIDATION_ERROR", "AUTHORIZATION_ERROR", "UNAVAILABLE", "BROKEN"];
         assert_eq!(codes, expected.map(|code| (Some(code.to_owned()), Some(3))));
     }
 

@@ -2,8 +2,8 @@
 //!
 //! Boundary: commands speak to a server through `arqon-client` only; `serve` and `config` alone know the server's crate,
 //! and `log` reads a data folder without one.
-//! Invariant: exit codes are 0 done, 1 failed, 2 used wrongly, 3 refused, 4 not reachable; standard output carries
-//! results and nothing else.
+//! Invariant: exit codes are 0 done, 1 failed, 2 used wrongly, 3 refused, 4 not reachable, 5 a promise found broken (by
+//! `torture` alone); standard output carries results and nothing else.
 
 mod commands;
 mod connect;

@@ -5,21 +5,18 @@
 
 mod feed;
 mod proof;
-mod stage;
 mod view;
 
+use super::stage::{Agent, Stage, interrupted};
 use crate::connect::{Outcome, block_on};
 use crate::failure::Failure;
 use crate::options::Global;
 use clap::Args;
 use proof::{Evidence, Verdict, judge};
-use stage::{Agent, Stage};
 use std::cell::Cell;
 use std::process::{ExitCode, Stdio};
-use std::task::Poll;
 use std::time::Duration;
 use tokio::process::Child;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, interval, sleep};
 use view::{Event, Scene, View};
 
@@ -57,7 +54,7 @@ pub(crate) struct Demo {
 
 impl Demo {
     pub(crate) fn run(&self, global: &Global) -> Outcome {
-        let stage = Stage::new().map_err(failed)?;
+        let stage = Stage::new("arqon-demo-").map_err(failed)?;
         let mut view = View::new(global.json);
         let played = block_on(async {
             tokio::select! {
@@ -195,18 +192,6 @@ async fn ask(stage: &Stage, asked: &Asked) -> anyhow::Result<()> {
             asked.answered.set(asked.answered.get() + 1);
         }
     }
-}
-
-/// Ends when somebody wants the demo to end: at the terminal, by `kill`, or by closing the terminal.
-async fn interrupted() {
-    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-    // A signal that cannot be waited for ends the process by itself.
-    let mut signals: Vec<Signal> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
-    std::future::poll_fn(|cx| match signals.iter_mut().any(|signal| signal.poll_recv(cx).is_ready()) {
-        true => Poll::Ready(()),
-        false => Poll::Pending,
-    })
-    .await;
 }
 
 fn failed(error: anyhow::Error) -> Failure {

@@ -1,7 +1,7 @@
 //! What the demo shows: a live picture on a terminal, plain lines elsewhere, JSON lines for machines.
 
 use super::proof::Verdict;
-use super::stage::Stage;
+use crate::commands::stage::Stage;
 use crate::progress::grouped;
 use crate::terminal::{Paint, Style, line};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};

@@ -1,0 +1,106 @@
+//! The judge: holds what the clients of one round wrote down against each other.
+//!
+//! Invariant: this knows nothing but those notes. It shares no code with the server, the client library or the clients
+//! that wrote them, so that a fault in those cannot hide here. Its memory is that of one round.
+
+mod epochs;
+mod ledger;
+mod reader;
+mod verdict;
+
+pub(super) use verdict::{Broken, Evidence, Verdict};
+
+use epochs::Epochs;
+use ledger::Ledger;
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+/// Judges one round by the notes in a folder. `damage` says whether files were harmed, which alone excuses gaps.
+pub(super) fn judge(folder: &Path, damage: bool) -> io::Result<Verdict> {
+    let mut verdict = Verdict::default();
+    let mut files: Vec<PathBuf> = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        files.push(entry?.path());
+    }
+    files.sort_unstable();
+    let named = |what: &'static str| files.iter().filter(move |path| name(path).starts_with(what));
+    let mut ledger = Ledger::default();
+    for path in named("pub-") {
+        each_line(path, |words| ledger.read(words, &mut verdict))?;
+    }
+    let mut epochs = Epochs::default();
+    epochs.confirmed(&ledger);
+    for path in named("read-") {
+        epochs.begin_reader();
+        each_line(path, |words| epochs.read(words))?;
+    }
+    ledger.check(&epochs, damage, &mut verdict);
+    for path in named("read-") {
+        let mut reader = reader::Reader::new(name(path), &ledger, &epochs, damage);
+        each_line(path, |words| reader.read(words, &mut verdict))?;
+        reader.finish(&mut verdict);
+    }
+    for path in named("ask") {
+        let mut asker = Asker::default();
+        each_line(path, |words| asker.read(words, &mut verdict))?;
+    }
+    Ok(verdict)
+}
+
+fn name(path: &Path) -> &str {
+    path.file_stem().and_then(|name| name.to_str()).unwrap_or_default()
+}
+
+fn each_line(path: &Path, mut read: impl FnMut(&[&str])) -> io::Result<()> {
+    let mut lines = BufReader::new(File::open(path)?);
+    let mut line = String::new();
+    while lines.read_line(&mut line)? > 0 {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        read(&words);
+        line.clear();
+    }
+    Ok(())
+}
+
+/// A number of the notes; what is no number is none that anybody sent.
+fn number(word: &str) -> u64 {
+    word.parse().unwrap_or(u64::MAX)
+}
+
+/// Cuts `EPOCH-OFFSET`.
+fn place(word: &str) -> Option<(&str, u64)> {
+    let (epoch, offset) = word.split_once('-')?;
+    Some((epoch, offset.parse().ok()?))
+}
+
+/// Questions and answers: each answer belongs to its question, and no question arrives twice.
+#[derive(Default)]
+struct Asker {
+    heard: HashSet<u64>,
+}
+
+impl Asker {
+    fn read(&mut self, words: &[&str], verdict: &mut Verdict) {
+        match words {
+            ["ask", ..] => verdict.asked += 1,
+            ["answer", at, n, answer] => {
+                verdict.answered += 1;
+                // The replier triples.
+                if number(answer) != number(n) * 3 {
+                    let text = format!("question {n} was answered with {answer}");
+                    verdict.broken(Broken::Changed, Evidence::new("asker", text).at(number(at)));
+                }
+            }
+            ["heard", at, n] if !self.heard.insert(number(n)) => {
+                let text = format!("question {n} arrived twice");
+                verdict.broken(Broken::Duplicated, Evidence::new("replier", text).at(number(at)));
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

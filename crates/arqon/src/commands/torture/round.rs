@@ -1,0 +1,304 @@
+//! One round: an empty bus and a new fleet, faults one after another for a while, then peace, and the judgement.
+//!
+//! Invariant: a round ends with a judgement or with an error that says why there can be none; its folder is kept until
+//! its caller has decided.
+
+use super::chronicle::{Chronicle, Happening};
+use super::dice::Dice;
+use super::disk::SmallDisk;
+use super::fleet::{Fleet, World};
+use super::harm;
+use super::judge::{Verdict, judge};
+use super::plan::{Deck, Fault, Kind};
+use super::proxy::{Proxy, Weather};
+use crate::commands::stage::Stage;
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::process::Child;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// How long the bus may take to confirm again once nothing stands in its way: clients wait up to 5 s before an attempt,
+/// and find silence within 50 s.
+const RECOVERY: Duration = Duration::from_secs(75);
+/// How long a stop is that outlasts the client's time-outs (25 s of silence, and 25 s for an answer).
+const LONG_STOP: Duration = Duration::from_secs(55);
+
+/// What a round is to be.
+pub(super) struct Script<'a> {
+    pub(super) number: u64,
+    pub(super) seed: u64,
+    pub(super) kind: Kind,
+    pub(super) faults: &'a [Fault],
+    pub(super) publishers: u64,
+    /// How long faults are done.
+    pub(super) length: Duration,
+    /// Whether a stop may be as long as [`LONG_STOP`].
+    pub(super) long_stops: bool,
+}
+
+/// What one sees while it goes on.
+#[derive(Debug, Clone)]
+pub(super) enum Moment {
+    Doing(Fault, String),
+    Happened(Happening),
+    /// No more faults: everybody finishes.
+    Settling,
+}
+
+/// A round being played.
+pub(super) struct Round<'a> {
+    script: &'a Script<'a>,
+    chronicle: Arc<Chronicle>,
+    tell: mpsc::UnboundedSender<Moment>,
+    dice: Dice,
+    proxy: Option<Proxy>,
+    // In the order in which they end: the process, what it writes to, the folder of it all.
+    bus: Option<Child>,
+    disk: Option<SmallDisk>,
+    stage: Stage,
+}
+
+impl<'a> Round<'a> {
+    /// Prepares it: a folder in `parent`, and a small disk where it needs one.
+    pub(super) fn new(
+        parent: &Path,
+        script: &'a Script<'a>,
+        chronicle: Arc<Chronicle>,
+        tell: mpsc::UnboundedSender<Moment>,
+    ) -> Result<Self> {
+        let stage = Stage::new_in(parent, &format!("round-{}-", script.number))?;
+        std::fs::create_dir(stage.path().join("notes")).context("cannot make the folder for notes")?;
+        let disk = match script.kind {
+            Kind::Full => {
+                // Enough for what clients publish in that time, twice over.
+                let size = 64 + script.length.as_secs() * 4 * script.publishers.max(1);
+                Some(SmallDisk::mount(stage.path(), size)?)
+            }
+            _ => None,
+        };
+        let data = disk.as_ref().map_or_else(|| stage.path().join("data"), |disk| disk.path().join("data"));
+        // Small segments, so that there are many; short time-outs, so that a stop can outlast them.
+        let stage = stage
+            .with_data(data)
+            .with_setting("ARQON_LOG__SEGMENT_BYTES", "1 MiB")
+            .with_setting("ARQON_WS__PING_INTERVAL_SECONDS", "2s")
+            .with_setting("ARQON_WS__PING_TIMEOUT_SECONDS", "2s");
+        let dice = Dice::new(script.seed);
+        Ok(Round { script, chronicle, tell, stage, disk, dice, bus: None, proxy: None })
+    }
+
+    /// The folder is left where it is, with the data of a small disk in it.
+    pub(super) fn keep(self) -> PathBuf {
+        let Round { stage, bus, disk, .. } = self;
+        drop(bus);
+        if let Some(disk) = disk {
+            disk.save_to(stage.path());
+        }
+        stage.keep()
+    }
+
+    /// Plays it; `enough` ends the faults early.
+    pub(super) async fn play(&mut self, enough: &CancellationToken) -> Result<Verdict> {
+        self.chronicle.round();
+        self.bus = Some(self.stage.start_bus().await?);
+        let token = self.stage.data().join("identity/owner-token");
+        let token = std::fs::read_to_string(&token).context("the bus left no token")?.trim().to_owned();
+        let proxy = Proxy::start(self.stage.address(), self.dice.branch(2)).await?;
+        let world = World {
+            relay: proxy.url().to_owned(),
+            direct: format!("http://{}", self.stage.address()),
+            token,
+            folder: self.stage.path().join("notes"),
+            chronicle: self.chronicle.clone(),
+            dice: self.dice.branch(3),
+            enough: CancellationToken::new(),
+            rebirth: watch::Sender::new(0),
+        };
+        self.proxy = Some(proxy);
+        let mut fleet = Fleet::start(world, self.script.publishers);
+        tokio::select! {
+            done = self.torment(enough) => done?,
+            error = fleet.failed() => return Err(error),
+        }
+        self.say(Moment::Settling);
+        fleet.finish().await?;
+        if let Some(mut bus) = self.bus.take() {
+            bus.kill().await.context("ending the bus")?;
+        }
+        let notes = self.stage.path().join("notes");
+        let damage = self.script.kind == Kind::Damage;
+        tokio::task::spawn_blocking(move || judge(&notes, damage)).await?.context("reading the notes")
+    }
+
+    fn say(&self, moment: Moment) {
+        // Nobody may be looking any more.
+        let _ = self.tell.send(moment);
+    }
+
+    /// One fault after another.
+    async fn torment(&mut self, enough: &CancellationToken) -> Result<()> {
+        let mut deck = Deck::new(self.script.kind, self.script.faults);
+        let end = Instant::now() + self.script.length;
+        self.recovered(self.chronicle.elapsed()).await?;
+        while Instant::now() < end && !enough.is_cancelled() {
+            let calm = Duration::from_millis(self.dice.within(200..1_500));
+            tokio::select! {
+                () = sleep(calm) => {}
+                () = enough.cancelled() => break,
+            }
+            let fault = deck.draw(&mut self.dice);
+            let happening =
+                self.inflict(fault).await.with_context(|| format!("round {}", self.script.number))?;
+            self.chronicle.happened(happening.clone());
+            self.say(Moment::Happened(happening));
+        }
+        Ok(())
+    }
+
+    async fn inflict(&mut self, fault: Fault) -> Result<Happening> {
+        let begin = self.chronicle.elapsed();
+        self.say(Moment::Doing(fault, String::new()));
+        let (detail, start) = match fault {
+            Fault::Kill => self.kill().await?,
+            Fault::Stop => (self.stop().await?, None),
+            Fault::Cut => (self.cut().await?, None),
+            Fault::Full => self.full().await?,
+            Fault::Truncate | Fault::Flip => self.damage(fault).await?,
+        };
+        // A start is part of the recovery: nothing else stands in the way.
+        let lifted = self.chronicle.elapsed().saturating_sub(start.unwrap_or_default());
+        let recovery =
+            Some(self.recovered(lifted).await.with_context(|| format!("after {fault}: {detail}"))?);
+        Ok(Happening { round: self.script.number, fault, detail, begin, lifted, recovery, start })
+    }
+
+    /// Waits for the next confirm; answers how long after `since` it came.
+    async fn recovered(&mut self, since: Duration) -> Result<Duration> {
+        match timeout(RECOVERY, self.chronicle.next_confirm()).await {
+            Ok(at) => Ok(at.context("nobody waits for this any more")?.saturating_sub(since)),
+            Err(_) => {
+                bail!("nothing was confirmed for {} s though nothing stood in the way", RECOVERY.as_secs())
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let id = self.bus.as_ref().and_then(Child::id).context("the bus has ended by itself; see bus.log")?;
+        let pid = i32::try_from(id).ok().and_then(Pid::from_raw).context("the bus has no process id")?;
+        kill_process(pid, signal).context("cannot send a signal to the bus")
+    }
+
+    async fn end_bus(&mut self) -> Result<()> {
+        let mut bus = self.bus.take().context("the bus runs")?;
+        if let Some(status) = bus.try_wait()? {
+            bail!("the bus had ended by itself ({status}); see bus.log");
+        }
+        bus.kill().await.context("cannot kill the bus")
+    }
+
+    async fn start_bus(&mut self) -> Result<Duration> {
+        let since = Instant::now();
+        self.bus = Some(self.stage.start_bus().await?);
+        Ok(since.elapsed())
+    }
+
+    async fn kill(&mut self) -> Result<(String, Option<Duration>)> {
+        self.end_bus().await?;
+        let mut detail = "kill -9".to_owned();
+        if self.dice.once_in(3) {
+            let mut early = self.stage.spawn_bus()?;
+            let after = self.dice.below(120);
+            sleep(Duration::from_millis(after)).await;
+            early.kill().await.context("cannot kill the starting bus")?;
+            detail.push_str(&format!(", and again {after} ms into its next start"));
+        }
+        sleep(Duration::from_millis(self.dice.below(800))).await;
+        let start = self.start_bus().await?;
+        Ok((detail, Some(start)))
+    }
+
+    async fn stop(&mut self) -> Result<String> {
+        let length = match self.dice.below(12) {
+            0 if self.script.long_stops => LONG_STOP,
+            0..=2 => Duration::from_millis(self.dice.within(4_500..7_000)),
+            _ => Duration::from_millis(self.dice.within(50..2_500)),
+        };
+        let detail = format!("SIGSTOP for {:.1} s", length.as_secs_f64());
+        self.say(Moment::Doing(Fault::Stop, detail.clone()));
+        self.signal(Signal::STOP)?;
+        sleep(length).await;
+        self.signal(Signal::CONT)?;
+        Ok(detail)
+    }
+
+    async fn cut(&mut self) -> Result<String> {
+        let proxy = self.proxy.as_ref().context("the relay runs")?;
+        let before = proxy.cuts();
+        let mut detail = match self.dice.below(4) {
+            0 => {
+                let length = Duration::from_millis(self.dice.within(500..4_000));
+                proxy.weather(Weather::Silent);
+                sleep(length).await;
+                proxy.weather(Weather::Fair);
+                proxy.cut(0);
+                format!("half-open for {:.1} s, then", length.as_secs_f64())
+            }
+            1 => {
+                let delay = Duration::from_millis(self.dice.within(5..80));
+                let length = Duration::from_millis(self.dice.within(500..2_500));
+                proxy.weather(Weather::Slow(delay));
+                sleep(length).await;
+                proxy.weather(Weather::Fair);
+                proxy.cut(5_000);
+                format!("slow ({} ms a piece) for {:.1} s, then", delay.as_millis(), length.as_secs_f64())
+            }
+            _ => {
+                proxy.cut(20_000);
+                String::new()
+            }
+        };
+        // Until all that are to be cut are.
+        sleep(Duration::from_millis(450)).await;
+        detail.push_str(&format!(" {} connections cut in the middle of their bytes", proxy.cuts() - before));
+        Ok(detail.trim_start().to_owned())
+    }
+
+    async fn full(&mut self) -> Result<(String, Option<Duration>)> {
+        let disk = self.disk.as_mut().context("a round of this kind has a small disk")?;
+        disk.fill(&mut self.dice)?;
+        let length = Duration::from_millis(self.dice.within(800..4_000));
+        sleep(length).await;
+        let mut detail = format!("disk full for {:.1} s", length.as_secs_f64());
+        let mut start = None;
+        if self.dice.once_in(3) {
+            self.end_bus().await?;
+            detail.push_str(", kill -9 meanwhile");
+            match self.stage.start_bus().await {
+                Ok(bus) => self.bus = Some(bus),
+                Err(_) => detail.push_str(", refused to start on the full disk"),
+            }
+        }
+        let disk = self.disk.as_mut().context("a round of this kind has a small disk")?;
+        disk.free()?;
+        if self.bus.is_none() {
+            start = Some(self.start_bus().await?);
+        }
+        Ok((detail, start))
+    }
+
+    async fn damage(&mut self, fault: Fault) -> Result<(String, Option<Duration>)> {
+        self.end_bus().await?;
+        let mut detail = harm::harm(self.stage.data(), fault, &mut self.dice)?;
+        if self.dice.once_in(3) {
+            detail.push_str("; ");
+            detail.push_str(&harm::harm(self.stage.data(), fault, &mut self.dice)?);
+        }
+        let start = self.start_bus().await.with_context(|| format!("after {detail}"))?;
+        Ok((detail, Some(start)))
+    }
+}
