@@ -1,5 +1,6 @@
 //! The commands: one file for each, with its arguments, its help and its work.
 
+mod bench;
 mod channels;
 mod completions;
 mod config;
@@ -29,6 +30,7 @@ pub(crate) enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
     Torture(torture::Torture),
+    Bench(bench::Bench),
     Pub(publish::Pub),
     Sub(subscribe::Sub),
     Req(request::Req),
@@ -56,6 +58,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Serve(command) => command.run(global),
         Command::Demo(command) => command.run(global),
         Command::Torture(command) => command.run(global),
+        Command::Bench(command) => command.run(global),
         Command::Pub(command) => command.run(global),
         Command::Sub(command) => command.run(global),
         Command::Req(command) => command.run(global),
