@@ -19,6 +19,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 /// A connection that says nothing is cut this long after the order.
 const CUT_WITHIN: Duration = Duration::from_millis(400);
 
+/// How often one looks whether all are cut.
+const LOOK: Duration = Duration::from_millis(5);
+
 /// How the network is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Weather {
@@ -42,8 +45,16 @@ struct Orders {
 pub(super) struct Proxy {
     url: String,
     orders: watch::Sender<Orders>,
-    cuts: Arc<AtomicU64>,
+    counts: Arc<Counts>,
     _accepting: JoinSet<()>,
+}
+
+#[derive(Default)]
+struct Counts {
+    /// Connections that were cut.
+    cut: AtomicU64,
+    /// Connections that stand.
+    open: AtomicU64,
 }
 
 impl Proxy {
@@ -52,10 +63,10 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("no free port for the relay")?;
         let url = format!("http://{}", listener.local_addr()?);
         let (orders, heard) = watch::channel(Orders { weather: Weather::Fair, cut: 0, most: 0 });
-        let cuts = Arc::new(AtomicU64::new(0));
+        let counts = Arc::new(Counts::default());
         let mut accepting = JoinSet::new();
-        accepting.spawn(accept(listener, target, dice, heard, cuts.clone()));
-        Ok(Proxy { url, orders, cuts, _accepting: accepting })
+        accepting.spawn(accept(listener, target, dice, heard, counts.clone()));
+        Ok(Proxy { url, orders, counts, _accepting: accepting })
     }
 
     /// What clients connect to.
@@ -68,17 +79,22 @@ impl Proxy {
         self.orders.send_modify(|orders| orders.weather = weather);
     }
 
-    /// Cuts each present connection after up to `most` more bytes in either direction.
-    pub(super) fn cut(&self, most: u64) {
+    /// Cuts each present connection after up to `most` more bytes in either direction. Answers, once all are cut, how
+    /// many they were.
+    pub(super) async fn cut(&self, most: u64) -> u64 {
+        let (open, before) = (self.counts.open.load(Relaxed), self.counts.cut.load(Relaxed));
         self.orders.send_modify(|orders| {
             orders.cut += 1;
             orders.most = most;
         });
-    }
-
-    /// How many connections were cut.
-    pub(super) fn cuts(&self) -> u64 {
-        self.cuts.load(Relaxed)
+        let patience = Instant::now() + CUT_WITHIN * 2;
+        loop {
+            let cut = self.counts.cut.load(Relaxed) - before;
+            if cut >= open || Instant::now() >= patience {
+                return cut;
+            }
+            sleep(LOOK).await;
+        }
     }
 }
 
@@ -87,7 +103,7 @@ async fn accept(
     target: String,
     dice: Dice,
     orders: watch::Receiver<Orders>,
-    cuts: Arc<AtomicU64>,
+    counts: Arc<Counts>,
 ) {
     let mut links = JoinSet::new();
     let mut number = 0;
@@ -96,12 +112,13 @@ async fn accept(
         let Ok((client, _)) = listener.accept().await else { continue };
         number += 1;
         let link = Link { orders: orders.clone(), began_at: orders.borrow().cut, dice: dice.branch(number) };
-        let (target, cuts) = (target.clone(), cuts.clone());
+        let (target, counts) = (target.clone(), counts.clone());
         links.spawn(async move {
+            counts.open.fetch_add(1, Relaxed);
             // Where no bus listens, the client's connection ends as it would without the relay.
-            if let Ok(true) = link.run(client, &target).await {
-                cuts.fetch_add(1, Relaxed);
-            }
+            let cut = link.run(client, &target).await.unwrap_or(false);
+            counts.cut.fetch_add(u64::from(cut), Relaxed);
+            counts.open.fetch_sub(1, Relaxed);
         });
     }
 }

@@ -25,6 +25,9 @@ use tokio_util::sync::CancellationToken;
 /// How long the bus may take to confirm again once nothing stands in its way: clients wait up to 5 s before an attempt,
 /// and find silence within 50 s.
 const RECOVERY: Duration = Duration::from_secs(75);
+/// How long the space that the log has set aside may last on a full disk, and the silence that shows its end.
+const UNTIL_FULL: Duration = Duration::from_secs(12);
+const QUIET: Duration = Duration::from_millis(500);
 /// How long a stop is that outlasts the client's time-outs (25 s of silence, and 25 s for an answer).
 const LONG_STOP: Duration = Duration::from_secs(55);
 
@@ -238,15 +241,13 @@ impl<'a> Round<'a> {
 
     async fn cut(&mut self) -> Result<String> {
         let proxy = self.proxy.as_ref().context("the relay runs")?;
-        let before = proxy.cuts();
-        let mut detail = match self.dice.below(4) {
+        let (detail, most) = match self.dice.below(4) {
             0 => {
                 let length = Duration::from_millis(self.dice.within(500..4_000));
                 proxy.weather(Weather::Silent);
                 sleep(length).await;
                 proxy.weather(Weather::Fair);
-                proxy.cut(0);
-                format!("half-open for {:.1} s, then", length.as_secs_f64())
+                (format!("half-open for {:.1} s, then ", length.as_secs_f64()), 0)
             }
             1 => {
                 let delay = Duration::from_millis(self.dice.within(5..80));
@@ -254,26 +255,30 @@ impl<'a> Round<'a> {
                 proxy.weather(Weather::Slow(delay));
                 sleep(length).await;
                 proxy.weather(Weather::Fair);
-                proxy.cut(5_000);
-                format!("slow ({} ms a piece) for {:.1} s, then", delay.as_millis(), length.as_secs_f64())
+                let (ms, seconds) = (delay.as_millis(), length.as_secs_f64());
+                (format!("slow ({ms} ms a piece) for {seconds:.1} s, then "), 5_000)
             }
-            _ => {
-                proxy.cut(20_000);
-                String::new()
-            }
+            _ => (String::new(), 20_000),
         };
-        // Until all that are to be cut are.
-        sleep(Duration::from_millis(450)).await;
-        detail.push_str(&format!(" {} connections cut in the middle of their bytes", proxy.cuts() - before));
-        Ok(detail.trim_start().to_owned())
+        let cut = proxy.cut(most).await;
+        Ok(format!(
+            "{detail}{cut} connections cut{}",
+            if most > 0 { " in the middle of their bytes" } else { "" }
+        ))
     }
 
     async fn full(&mut self) -> Result<(String, Option<Duration>)> {
         let disk = self.disk.as_mut().context("a round of this kind has a small disk")?;
         disk.fill(&mut self.dice)?;
-        let length = Duration::from_millis(self.dice.within(800..4_000));
-        sleep(length).await;
-        let mut detail = format!("disk full for {:.1} s", length.as_secs_f64());
+        let since = Instant::now();
+        let refused = self.confirms_stop().await;
+        sleep(Duration::from_millis(self.dice.within(300..2_500))).await;
+        let mut detail = format!("disk full for {:.1} s", since.elapsed().as_secs_f64());
+        detail.push_str(if refused {
+            ", until nothing was confirmed any more"
+        } else {
+            ", with space left in the log"
+        });
         let mut start = None;
         if self.dice.once_in(3) {
             self.end_bus().await?;
@@ -289,6 +294,24 @@ impl<'a> Round<'a> {
             start = Some(self.start_bus().await?);
         }
         Ok((detail, start))
+    }
+
+    /// Waits until what the log has set aside is used up; answers whether confirms came to an end.
+    async fn confirms_stop(&self) -> bool {
+        let mut quiet = Instant::now();
+        let mut last = self.chronicle.confirmed();
+        let end = quiet + UNTIL_FULL;
+        while Instant::now() < end {
+            sleep(Duration::from_millis(50)).await;
+            let now = self.chronicle.confirmed();
+            if now != last {
+                (last, quiet) = (now, Instant::now());
+            }
+            if quiet.elapsed() >= QUIET {
+                return true;
+            }
+        }
+        false
     }
 
     async fn damage(&mut self, fault: Fault) -> Result<(String, Option<Duration>)> {

@@ -113,6 +113,11 @@ impl<'a> Reader<'a> {
             ["gap", at, room, from, to, reason @ ..] => {
                 self.gap(number(at), (room, from, to), reason, verdict)
             }
+            // What a dead client had acknowledged may never have left it; its successor cannot vouch for that.
+            ["life", ..] => {
+                self.fresh.clear();
+                self.asked.clear();
+            }
             ["save", _, k] => {
                 let fresh = std::mem::take(&mut self.fresh);
                 self.asked.insert(number(k), fresh);

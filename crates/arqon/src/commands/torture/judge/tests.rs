@@ -168,6 +168,12 @@ fn a_durable_reader_may_see_again_only_what_was_not_acknowledged_for_good() {
     check(&verdict(PUB, &durable(&lines), false), &[]);
     lines.insert(4, "saved 5 1\n".to_owned());
     check(&verdict(PUB, &durable(&lines), false), &[(Broken::Duplicated, 2)]);
+    // A new client cannot vouch for what the dead one acknowledged.
+    let life = |after: &str| {
+        let lines = [&all()[..], &["life 6\n".to_owned(), after.to_owned(), tried(1, "e-2", 2)]].concat();
+        verdict(PUB, &durable(&lines), false)
+    };
+    check(&life("save 6 1\nsaved 6 1\n"), &[]);
     // A later answer vouches for earlier questions, and for nothing that came after its own.
     let late =
         [got(0, "e-1"), "save 5 1\n".to_owned(), got(1, "e-2"), "save 5 2\n".to_owned(), got(2, "e-3")];
