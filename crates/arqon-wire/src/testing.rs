@@ -25,7 +25,7 @@ fn any_id() -> impl Strategy<Value = MessageId> {
 }
 
 fn any_time() -> impl Strategy<Value = Timestamp> {
-    (1u64..253_402_300_799_999_999).prop_map(Timestamp)
+    (1u64..=crate::time::LAST.0).prop_map(Timestamp)
 }
 
 fn any_target() -> impl Strategy<Value = Target> {

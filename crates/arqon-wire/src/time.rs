@@ -2,8 +2,9 @@
 
 use arqon_core::{Error, Result, Timestamp};
 
-/// The last moment that can be written: the end of the year 9999.
-const LAST: Timestamp = Timestamp(253_402_300_799_999_999);
+/// The last moment that there is a text for, 9999-12-30T22:00:00.999999Z: what calendars allow for every offset.
+/// Whatever is later (an expiry that means never) is taken for this one.
+pub(crate) const LAST: Timestamp = Timestamp(253_402_207_200_999_999);
 
 /// Reads an RFC 3339 date and time with `Z` or an offset. `field` is named in the error.
 pub fn parse_timestamp(field: &str, text: &str) -> Result<Timestamp> {

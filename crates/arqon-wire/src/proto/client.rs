@@ -11,7 +11,7 @@ use arqon_core::bus::Publish;
 use arqon_core::message::{Extras, Producer};
 use arqon_core::value::Value;
 use arqon_core::{
-    Address, ChannelName, Error, GapReason, Kind, Message, MessageId, Position, Result, RoomName, Timestamp,
+    Address, ChannelName, Error, GapReason, Kind, Message, MessageId, Position, Result, RoomName,
 };
 use bytes::Bytes;
 use prost::Message as _;
@@ -87,10 +87,6 @@ fn shared(text: &str) -> Option<Arc<str>> {
     (!text.is_empty()).then(|| Arc::from(text))
 }
 
-fn micros(value: i64) -> Option<Timestamp> {
-    u64::try_from(value).ok().filter(|at| *at > 0).map(Timestamp)
-}
-
 fn delivery(e: Envelope, kind: Kind) -> Result<ServerSays> {
     let timestamp = f::read_timestamp(e.timestamp, e.timestamp_micros)
         .ok_or_else(|| Error::invalid("timestamp", "missing"))?;
@@ -100,7 +96,7 @@ fn delivery(e: Envelope, kind: Kind) -> Result<ServerSays> {
         correlation_id: shared(&e.correlation_id),
         idempotency_key: shared(&e.idempotency_key),
         producer: shared(&e.producer).map(|id| Producer { id, sequence: e.sequence }),
-        expires_at: micros(e.expires_at),
+        expires_at: f::read_micros(e.expires_at),
         traceparent: shared(&e.traceparent),
         metadata: object("metadata", e.metadata)?,
         unknown: (e.extra.len() > 2).then(|| e.extra.slice(1..e.extra.len() - 1)),
@@ -111,7 +107,7 @@ fn delivery(e: Envelope, kind: Kind) -> Result<ServerSays> {
         address: Address { room: RoomName::parse(&e.room)?, channel: ChannelName::parse(&e.channel)? },
         sender: e.sender.into(),
         timestamp,
-        stored_at: micros(e.stored_at).unwrap_or(timestamp),
+        stored_at: f::read_micros(e.stored_at).unwrap_or(timestamp),
         priority: f::read_priority(e.priority).unwrap_or_default(),
         payload: if e.payload.is_empty() { Bytes::from_static(b"{}") } else { e.payload },
         extras: boxed(extras),

@@ -10,7 +10,7 @@ use crate::value::args_from_object;
 use arqon_core::bus::Publish;
 use arqon_core::message::Extras;
 use arqon_core::value::Args;
-use arqon_core::{Error, Kind, MessageId, Result, Timestamp};
+use arqon_core::{Error, Kind, MessageId, Result};
 use bytes::Bytes;
 use prost::Message as _;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ impl Decoder {
             correlation_id: shared(&e.correlation_id),
             idempotency_key: shared(&e.idempotency_key),
             producer: pair_producer(shared(&e.producer), sequence)?,
-            expires_at: u64::try_from(e.expires_at).ok().filter(|at| *at > 0).map(Timestamp),
+            expires_at: f::read_micros(e.expires_at),
             traceparent: shared(&e.traceparent),
             metadata: object("metadata", e.metadata)?.filter(|raw| **raw != *b"{}"),
             unknown: unknown(e.extra)?,

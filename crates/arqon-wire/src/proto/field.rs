@@ -3,6 +3,7 @@
 //! Invariant: the numbers are those of `envelope.proto`; the round-trip tests decode with the generated types.
 
 use super::v1::{Priority as ProtoPriority, Type};
+use crate::time::LAST;
 use arqon_core::codec::number as varint;
 use arqon_core::{Kind, Priority, Timestamp};
 
@@ -85,7 +86,12 @@ pub(super) fn timestamp(out: &mut Vec<u8>, at: Timestamp) {
 pub(super) fn read_timestamp(ms: i64, micros: u32) -> Option<Timestamp> {
     let ms = u64::try_from(ms).ok()?;
     let at = Timestamp(ms.saturating_mul(1000).saturating_add(u64::from(micros % 1000)));
-    (at.0 > 0).then_some(at)
+    (at.0 > 0).then_some(at.min(LAST))
+}
+
+/// Reads microseconds; zero is absent.
+pub(super) fn read_micros(value: i64) -> Option<Timestamp> {
+    u64::try_from(value).ok().filter(|at| *at > 0).map(|at| Timestamp(at).min(LAST))
 }
 
 pub(super) fn type_of(kind: Kind) -> Type {
