@@ -13,6 +13,7 @@ pub mod env;
 mod error;
 pub mod hash;
 pub mod ids;
+pub mod inspect;
 pub mod limits;
 pub mod message;
 pub mod operations;

@@ -32,9 +32,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const TESTS_MAY_USE: &[&str] =
     &["arqon-store-contract", "arqon-store-memory", "arqon-store-embedded", "arqon-testkit", "arqon-client"];
 
-/// The core's allow-list: bytes, errors, tracing, and building blocks of futures that bring no runtime.
+/// The core's allow-list: bytes, errors, tracing, regular expressions in linear time, and building blocks of
+/// futures that bring no runtime.
 const CORE_MAY_USE: &[&str] =
-    &["bytes", "futures-util", "futures-channel", "thiserror", "arc-swap", "foldhash", "tracing"];
+    &["bytes", "futures-util", "futures-channel", "thiserror", "arc-swap", "foldhash", "regex", "tracing"];
 
 /// What the core's tests may use beside that; a runtime drives them, the core itself knows none.
 const CORE_TESTS_MAY_USE: &[&str] = &["proptest", "expect-test", "tokio"];

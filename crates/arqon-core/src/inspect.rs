@@ -1,0 +1,259 @@
+//! Content inspection: what is in a message, before it is routed or stored, and what follows from it.
+//!
+//! Invariant: the same message under the same policy has the same verdict. A policy is replaced as a whole or not at all.
+//! In the mode `monitor` nothing is blocked, and nothing is altered unless `transport_redaction` says so.
+
+mod look;
+mod policy;
+mod rules;
+mod scope;
+mod secrets;
+mod text;
+mod tokens;
+mod verdict;
+
+pub use policy::{Fallback, InspectionPolicy, Mode, PATTERNS_MAX, PolicyProblem, SecretSet};
+pub use verdict::{Decision, FINDINGS_MAX, Finding, Flags, Part, Reason, Redacted, Risk, Traffic, Verdict};
+
+use arc_swap::ArcSwap;
+use look::{Found, Task, look};
+use policy::Compiled;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+/// A message as inspection sees it: raw JSON, nothing parsed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Subject<'a> {
+    /// What kind of envelope it is.
+    pub traffic: Traffic,
+    /// Its room.
+    pub room: &'a str,
+    /// Its channel; empty where there is none.
+    pub channel: &'a str,
+    /// One JSON value.
+    pub payload: &'a [u8],
+    /// A JSON object.
+    pub metadata: Option<&'a [u8]>,
+    /// Members that the protocol does not know: `"name":value` joined by commas, without braces.
+    pub unknown: Option<&'a [u8]>,
+}
+
+/// How many messages had which verdict, since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Looked at; the others were switched off or out of scope.
+    pub inspected: u64,
+    /// With a probable secret.
+    pub secrets: u64,
+    /// With something to redact.
+    pub redacted: u64,
+    /// Blocked.
+    pub blocked: u64,
+    /// Not blocked because the mode is `monitor`.
+    pub spared: u64,
+    /// Not readable.
+    pub failed: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    inspected: AtomicU64,
+    secrets: AtomicU64,
+    redacted: AtomicU64,
+    blocked: AtomicU64,
+    spared: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// Holds the policy in force and judges messages by it.
+#[derive(Debug)]
+pub struct Inspector {
+    /// Apart from the policy, so that being off costs one branch.
+    on: AtomicBool,
+    active: ArcSwap<Compiled>,
+    counters: Counters,
+}
+
+impl Default for Inspector {
+    fn default() -> Self {
+        Inspector::new(&InspectionPolicy::default()).expect("the default policy is tested to compile")
+    }
+}
+
+impl Inspector {
+    /// With a policy, or everything that is wrong with it.
+    pub fn new(policy: &InspectionPolicy) -> Result<Self, Vec<PolicyProblem>> {
+        let compiled = Compiled::new(policy)?;
+        Ok(Inspector {
+            on: AtomicBool::new(policy.enabled),
+            active: ArcSwap::from_pointee(compiled),
+            counters: Counters::default(),
+        })
+    }
+
+    /// Everything that is wrong with a policy; nothing where it can be used.
+    pub fn check(policy: &InspectionPolicy) -> Vec<PolicyProblem> {
+        Compiled::new(policy).err().unwrap_or_default()
+    }
+
+    /// Whether anything is inspected.
+    #[inline]
+    pub fn is_on(&self) -> bool {
+        self.on.load(Relaxed)
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> Arc<InspectionPolicy> {
+        self.active.load().policy.clone()
+    }
+
+    /// Puts another policy in force, at once for all messages that come after. One that is wrong in anything leaves the
+    /// present one as it is.
+    pub fn reload(&self, policy: &InspectionPolicy) -> Result<(), Vec<PolicyProblem>> {
+        let compiled = Compiled::new(policy)?;
+        self.active.store(Arc::new(compiled));
+        self.on.store(policy.enabled, Relaxed);
+        Ok(())
+    }
+
+    /// How many messages had which verdict.
+    pub fn counts(&self) -> Counts {
+        let c = &self.counters;
+        Counts {
+            inspected: c.inspected.load(Relaxed),
+            secrets: c.secrets.load(Relaxed),
+            redacted: c.redacted.load(Relaxed),
+            blocked: c.blocked.load(Relaxed),
+            spared: c.spared.load(Relaxed),
+            failed: c.failed.load(Relaxed),
+        }
+    }
+
+    /// Judges one message. The caller does what the verdict says; nothing is changed here.
+    pub fn inspect(&self, subject: &Subject<'_>) -> Verdict {
+        if !self.is_on() {
+            return Verdict::allow(Reason::Disabled, subject.traffic);
+        }
+        let active = self.active.load();
+        if !active.policy.enabled {
+            return Verdict::allow(Reason::Disabled, subject.traffic);
+        }
+        if !active.in_scope(subject.room, subject.channel) {
+            return Verdict::allow(Reason::OutOfScope, subject.traffic);
+        }
+        let verdict = active.judge(subject);
+        self.count(&verdict);
+        verdict
+    }
+
+    fn count(&self, verdict: &Verdict) {
+        let c = &self.counters;
+        c.inspected.fetch_add(1, Relaxed);
+        if !verdict.is_notable() {
+            return;
+        }
+        let each = [
+            (verdict.flags.probable_secret, &c.secrets),
+            (verdict.redacted.is_some(), &c.redacted),
+            (verdict.decision == Decision::Block, &c.blocked),
+            (verdict.enforced.0 == Decision::Block && verdict.decision != Decision::Block, &c.spared),
+            (verdict.enforced.1 == Reason::InternalError, &c.failed),
+        ];
+        for (_, counter) in each.iter().filter(|(counts, _)| *counts) {
+            counter.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+impl Compiled {
+    fn judge(&self, subject: &Subject<'_>) -> Verdict {
+        let mut verdict = Verdict::allow(Reason::Allowed, subject.traffic);
+        verdict.may_log = self.may_log(subject.room, subject.channel);
+        verdict.flags.oversize = subject.payload.len() > self.policy.max_payload_bytes;
+        if verdict.flags.oversize && self.policy.mode == Mode::Enforce {
+            // It will not be delivered, so there is no use in reading it.
+            verdict.risk = Risk::Medium;
+            return decided(verdict, (Decision::Block, Reason::Oversize), Mode::Enforce);
+        }
+        let mut found = Found::default();
+        let redacted = self.read(subject, &mut found, &mut verdict.flags.in_part);
+        verdict.flags.probable_secret = found.secret;
+        verdict.findings = found.findings;
+        let enforced = match &redacted {
+            Err(_) if self.policy.default_decision == Fallback::Block => {
+                (Decision::Block, Reason::InternalError)
+            }
+            Err(_) => (Decision::Allow, Reason::InternalError),
+            _ if verdict.flags.oversize => (Decision::Block, Reason::Oversize),
+            _ if found.secret && self.policy.block_on_probable_secret => {
+                (Decision::Block, Reason::BlockedSecret)
+            }
+            _ if found.anything => (Decision::AllowWithRedaction, Reason::Redacted),
+            _ => (Decision::Allow, Reason::Allowed),
+        };
+        verdict.risk = match enforced.1 {
+            _ if found.secret => Risk::High,
+            Reason::Allowed => Risk::Low,
+            _ => Risk::Medium,
+        };
+        if let Ok(redacted) = redacted {
+            verdict.redacted = (redacted != Redacted::default()).then_some(redacted);
+        }
+        verdict.alters_delivery = self.policy.transport_redaction && verdict.redacted.is_some();
+        decided(verdict, enforced, self.policy.mode)
+    }
+
+    /// Reads all parts, together up to the limit.
+    fn read(
+        &self,
+        subject: &Subject<'_>,
+        found: &mut Found,
+        in_part: &mut bool,
+    ) -> Result<Redacted, tokens::Broken> {
+        let mut redacted = Redacted::default();
+        let mut left = self.policy.max_inspect_bytes;
+        let parts = [
+            (Part::Payload, Some(subject.payload), &mut redacted.payload),
+            (Part::Metadata, subject.metadata, &mut redacted.metadata),
+            (Part::Unknown, subject.unknown, &mut redacted.unknown),
+        ];
+        for (part, raw, target) in parts {
+            let Some(raw) = raw.filter(|raw| !raw.is_empty()) else { continue };
+            let text = std::str::from_utf8(raw).map_err(|_| tokens::Broken)?;
+            *in_part |= text.len() > left;
+            let limit = text.len().min(left);
+            left -= limit;
+            let Some(candidates) = self.rules.candidates(&text[..text.floor_char_boundary(limit)]) else {
+                continue;
+            };
+            let task = Task {
+                rules: &self.rules,
+                candidates,
+                part,
+                text,
+                limit,
+                depth: self.policy.redaction_depth,
+            };
+            *target = look(&task, found)?;
+        }
+        Ok(redacted)
+    }
+}
+
+/// What the mode makes of what would be enforced.
+fn decided(mut verdict: Verdict, enforced: (Decision, Reason), mode: Mode) -> Verdict {
+    verdict.enforced = enforced;
+    (verdict.decision, verdict.reason) = match (mode, enforced) {
+        (Mode::Monitor, (Decision::Block, reason)) => {
+            let changed = verdict.redacted.is_some();
+            let decision = if changed { Decision::AllowWithRedaction } else { Decision::Allow };
+            (decision, if reason == Reason::InternalError { reason } else { Reason::MonitorMode })
+        }
+        _ => enforced,
+    };
+    verdict
+}
+
+#[cfg(test)]
+#[path = "inspect/tests.rs"]
+mod tests;

@@ -1,0 +1,58 @@
+//! The shapes by themselves: they compile, their stems cover them, and they cost a constant per byte.
+
+use super::*;
+use regex::Regex;
+
+#[test]
+fn every_shape_compiles_and_has_a_name_of_its_own() {
+    for set in [KNOWN, OLDER] {
+        for (i, shape) in set.iter().enumerate() {
+            assert!(Regex::new(shape.stem).is_ok(), "{}", shape.name);
+            assert!(Regex::new(shape.pattern).is_ok(), "{}", shape.name);
+            assert!(set[..i].iter().all(|other| other.name != shape.name), "{}", shape.name);
+        }
+    }
+}
+
+#[test]
+fn names_say_what_their_values_are() {
+    for (name, expected) in [
+        ("password", Some(Name::Password)),
+        ("DB_PASSWORD", Some(Name::Password)),
+        ("dbPassword", Some(Name::Password)),
+        ("x-api-key", Some(Name::Key)),
+        ("aws_secret_access_key", Some(Name::Key)),
+        ("clientSecret", Some(Name::Key)),
+        ("token", Some(Name::Token)),
+        ("nextPageToken", None),
+        ("max_tokens", None),
+        ("token_count", None),
+        ("secretary", None),
+        ("password_hash", None),
+        ("keyboard", None),
+    ] {
+        assert_eq!(names_secret(name), expected, "{name}");
+    }
+}
+
+#[test]
+fn values_are_judged_by_what_their_name_says() {
+    for (name, value, expected) in [
+        (Name::Password, "hunter2", true),
+        (Name::Password, "letmein", true),
+        (Name::Password, "Passwort", false),
+        (Name::Password, "must be eight characters", false),
+        (Name::Password, "${DB_PASSWORD}", false),
+        (Name::Password, "********", false),
+        (Name::Password, "/forgot-password", false),
+        (Name::Phrase, "correct horse battery staple", true),
+        (Name::Key, "db-credentials-v2", false),
+        (Name::Key, "5f4dcc3b5aa765d61d8327deb882cf99", true),
+        (Name::Key, "your-api-key-1", false),
+        (Name::Token, "Hello", false),
+        (Name::Token, "123e4567-e89b-12d3-a456-426614174000", false),
+        (Name::Token, "Zk3v9QpL7xW2mN8bR4tY", true),
+    ] {
+        assert_eq!(value_is_secret(name, value), expected, "{name:?} {value}");
+    }
+}
