@@ -252,9 +252,14 @@ pub struct Plan {
     pub warm_up: Duration,
     /// Measured after that.
     pub length: Duration,
+    /// Nothing comes back for so long: something was lost.
+    pub patience: Duration,
     /// For Arqon only.
     pub form: Form,
 }
+
+/// What a plan's patience is unless there is a reason for another: longer than a disk under load takes to flush.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

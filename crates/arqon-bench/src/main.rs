@@ -6,7 +6,7 @@
 
 use anyhow::{Context, Result};
 use arqon_bench::arqon::{Class, Local};
-use arqon_bench::load::{Form, Load, Pace, Plan};
+use arqon_bench::load::{Form, Load, PATIENCE, Pace, Plan};
 use arqon_bench::peers::{self, Programs, floor};
 use arqon_bench::run::Run;
 use arqon_bench::system::System;
@@ -118,6 +118,7 @@ impl One {
             payload: self.payload,
             warm_up: Duration::from_secs_f64(self.warm_up),
             length: Duration::from_secs_f64(self.seconds),
+            patience: PATIENCE,
             form: self.form,
         };
         drive::bench(&*self.system()?, &self.folder, &plan)

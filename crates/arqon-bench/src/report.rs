@@ -1,5 +1,6 @@
 //! A run as people read it: the rate, what it cost, and how long things took.
 
+use crate::load::Load;
 use crate::run::{Latency, Run};
 
 /// A few lines: names left, figures right.
@@ -8,7 +9,8 @@ pub fn text(run: &Run) -> String {
     let mut row = |name: &str, value: String| rows.push((name.to_owned(), value));
     row("load", format!("{}, payload {} B, {}", run.load, run.payload, pace(run)));
     row("server", format!("{}; {}", run.version, run.settings));
-    if run.rate > 0.0 && !run.figures.contains_key("ready_ms") {
+    let is_a_rate = !matches!(run.load, Load::StartUp { .. } | Load::Idle { .. });
+    if is_a_rate {
         row(
             "rate",
             format!("{} {}/s ({} payload/s)", grouped(run.rate), run.unit, bytes(run.bytes_per_second)),
@@ -17,30 +19,13 @@ pub fn text(run: &Run) -> String {
     if let Some(latency) = &run.latency {
         row("latency", line(latency));
     }
-    if run.count > 1000 {
-        row(
-            "server CPU",
-            match run.server_cpu_per_million {
-                Some(cpu) => format!("{cpu:.2} s per million"),
-                None => "not known: the server is not on this machine, or not yours to look at".to_owned(),
-            },
-        );
+    if is_a_rate {
+        rows.extend(costs(run));
     }
-    row(
-        "generator",
-        format!(
-            "{:.2} s CPU per million, {:.2} of 1 core{}",
-            run.generator_cpu_per_million,
-            run.generator_cores,
-            warn(run)
-        ),
-    );
-    if let Some(others) = run.others_cores {
-        let mark = if run.is_disturbed() { " – disturbed: close what else runs and repeat" } else { "" };
-        row("others", format!("{others:.2} cores{mark}"));
-    }
+    let mut row = |name: &str, value: String| rows.push((name.to_owned(), value));
     for (name, value) in &run.figures {
-        row(name, format!("{value:.1}"));
+        let (name, unit) = named(name);
+        row(&name, format!("{value:.1}{unit}"));
     }
     for point in &run.points {
         let cpu = point
@@ -52,6 +37,30 @@ pub fn text(run: &Run) -> String {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let lines: Vec<String> = rows.iter().map(|(name, value)| format!("{name:<width$}  {value}")).collect();
     lines.join("\n")
+}
+
+/// What it took of the machine.
+fn costs(run: &Run) -> Vec<(String, String)> {
+    let server = match run.server_cpu_per_million {
+        Some(cpu) => format!("{cpu:.2} s per million"),
+        None => "not known: the server is not on this machine, or not yours to look at".to_owned(),
+    };
+    let (cpu, cores) = (run.generator_cpu_per_million, run.generator_cores);
+    let generator = format!("{cpu:.2} s CPU per million, {cores:.2} of 1 core{}", warn(run));
+    let mut rows = vec![("server CPU".to_owned(), server), ("generator".to_owned(), generator)];
+    if let Some(others) = run.others_cores {
+        let mark = if run.is_disturbed() { " – disturbed: close what else runs and repeat" } else { "" };
+        rows.push(("others".to_owned(), format!("{others:.2} cores{mark}")));
+    }
+    rows
+}
+
+/// `memory_per_connection_kib` → `memory per connection`, ` KiB`.
+fn named(figure: &str) -> (String, &'static str) {
+    const UNITS: [(&str, &str); 3] = [("_kib", " KiB"), ("_ms", " ms"), ("_mb_per_second", " MB/s")];
+    let found = UNITS.iter().find_map(|(end, unit)| Some((figure.strip_suffix(end)?, *unit)));
+    let (name, unit) = found.unwrap_or((figure, ""));
+    (name.replace('_', " "), unit)
 }
 
 fn pace(run: &Run) -> String {
@@ -129,6 +138,7 @@ mod tests {
             (time(850).as_str(), time(12_345).as_str(), time(1_200_000).as_str()),
             ("850 µs", "12.3 ms", "1.20 s")
         );
+        assert_eq!(named("memory_per_connection_kib"), ("memory per connection".to_owned(), " KiB"));
         assert_eq!((bytes(25_600.0).as_str(), bytes(2.5e9).as_str()), ("25.6 kB", "2.50 GB"));
     }
 }

@@ -57,7 +57,11 @@ impl System for Local {
             payload: plan.payload,
             context: CONTEXT.to_owned(),
         };
-        let mut process = Process { child: None, binary, scratch, dialect, config: self.config.clone() };
+        let settings = match self.config.trim() {
+            "" => format!("defaults; live channels {}, durable ones on disk before each confirm", self.class),
+            config => format!("live channels {}; {}", self.class, config.replace('\n', "; ")),
+        };
+        let mut process = Process { child: None, binary, scratch, dialect, settings };
         process.start()?;
         Ok(Box::new(process))
     }
@@ -68,7 +72,7 @@ struct Process {
     binary: PathBuf,
     scratch: TempDir,
     dialect: ArqonDialect,
-    config: String,
+    settings: String,
 }
 
 impl Process {
@@ -126,10 +130,7 @@ impl Running for Process {
     }
 
     fn settings(&self) -> String {
-        match self.config.trim() {
-            "" => "defaults: on disk (fdatasync) before each confirm".to_owned(),
-            config => config.replace('\n', "; "),
-        }
+        self.settings.clone()
     }
 
     fn pids(&self) -> Vec<u32> {

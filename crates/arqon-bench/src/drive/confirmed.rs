@@ -3,7 +3,7 @@
 //! Invariant: each publish is confirmed, and the offsets of a room rise by one, or the run is void.
 
 use super::books::{Board, Gate, Lane, Schedule};
-use super::meter::{Meter, done, drain, open, with_latency};
+use super::meter::{Meter, done, open, with_latency};
 use super::{early, room};
 use crate::clock::now;
 use crate::link::{Link, Reader};
@@ -47,7 +47,7 @@ pub async fn run(
         let count = || done(&lanes);
         let measuring = meter.measure(&board, &lanes, &count);
         let (measured, _) = tokio::try_join!(measuring, try_join_all(sending))?;
-        drain(&lanes, &|| open(&lanes)).await?;
+        meter.drain(&lanes, &|| open(&lanes)).await?;
         Ok(Measured { checked: done(&lanes), ..with_latency(measured, &board) })
     };
     tokio::select! {
@@ -76,7 +76,7 @@ pub async fn round(system: &dyn Running, plan: &Plan, rooms: u32, in_flight: u32
         let count = || lane.done.get();
         let sending = lane.send(&mut link.writer, &put, &gate, u64::MAX, &board);
         let (measured, ()) = tokio::try_join!(meter.measure(&board, &lanes, &count), sending)?;
-        drain(&lanes, &|| open(&lanes)).await?;
+        meter.drain(&lanes, &|| open(&lanes)).await?;
         Ok(Measured { checked: lane.done.get(), ..with_latency(measured, &board) })
     };
     tokio::select! {

@@ -4,7 +4,7 @@
 //! Invariant: every subscriber sees every number once and in order, or the run is void.
 
 use super::books::{Board, Gate, Lane, Schedule};
-use super::meter::{Meter, drain, with_latency};
+use super::meter::{Meter, with_latency};
 use super::{early, room};
 use crate::clock::now;
 use crate::link::Reader;
@@ -67,7 +67,7 @@ pub async fn run(
         let sending = lane.send(&mut publisher.writer, &put, &gate, u64::MAX, &board);
         let (measured, ()) = tokio::try_join!(meter.measure(&board, &lanes, &total), sending)?;
         let expected = || lane.sent.get() * u64::from(subscribers);
-        drain(&lanes, &|| expected() - total()).await?;
+        meter.drain(&lanes, &|| expected() - total()).await?;
         Ok(Measured { checked: total(), ..with_latency(measured, &board) })
     };
     tokio::select! {

@@ -5,7 +5,7 @@
 
 use super::books::{Board, Gate, Lane};
 use super::confirmed::{publisher, receive};
-use super::meter::{Meter, drain, open};
+use super::meter::{Meter, open};
 use super::{early, room};
 use crate::clock::now;
 use crate::link::Link;
@@ -26,8 +26,6 @@ const FILLING: u64 = 4096;
 const IN_FLIGHT: u64 = 256;
 /// What a durable subscription may be behind its publisher.
 const BEHIND: u64 = 4096;
-/// No single record takes longer to come.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Durable publish, delivery, acknowledgement, all at once; counted when acknowledged.
 pub async fn durable_subscription(system: &dyn Running, plan: &Plan, batch: u32) -> Result<Measured> {
@@ -47,7 +45,7 @@ pub async fn durable_subscription(system: &dyn Running, plan: &Plan, batch: u32)
         let count = || seen.get();
         let sending = lane.send(&mut source.writer, &put, &gate, u64::MAX, &board);
         let (measured, ()) = tokio::try_join!(meter.measure(&board, &lanes, &count), sending)?;
-        drain(&lanes, &|| open(&lanes) + lane.sent.get() - seen.get()).await?;
+        meter.drain(&lanes, &|| open(&lanes) + lane.sent.get() - seen.get()).await?;
         Ok(measured)
     };
     let measured = {
@@ -121,7 +119,8 @@ async fn nothing_again(dialect: &dyn Dialect, plan: &Plan, batch: u32, next: u64
             }
         }
     };
-    let first = tokio::time::timeout(PATIENCE, looking).await.context("the last record never came")??;
+    let first =
+        tokio::time::timeout(plan.patience, looking).await.context("the last record never came")??;
     ensure!(first == next, "record {first} was acknowledged and came again");
     Ok(())
 }
@@ -136,10 +135,11 @@ async fn fill(system: &dyn Running, plan: &Plan, records: u64) -> Result<()> {
     let lane = &lanes[0];
     let allowed = || lane.done.get() + FILLING;
     let gate = Gate::Closed { allowed: &allowed, least: 64 };
+    let meter = Meter::new(plan, system.pids());
     let put = |number: u64, out: &mut Vec<u8>| template.write(number, out);
     let work = async {
         lane.send(&mut link.writer, &put, &gate, records, &board).await?;
-        drain(&lanes, &|| open(&lanes)).await
+        meter.drain(&lanes, &|| open(&lanes)).await
     };
     tokio::select! {
         done = work => done,
@@ -172,18 +172,18 @@ async fn read_all(dialect: &dyn Dialect, plan: &Plan, records: u64) -> Result<()
     let lanes = [Lane::new(None)];
     lanes[0].sent.set(records);
     tokio::select! {
-        done = drain_reader(&lanes[0], &seen, records) => done,
+        done = drain_reader(&lanes[0], &seen, records, plan.patience) => done,
         ended = consume(&mut link, dialect, &mut *reader, &seen, &lanes[0]) => early(ended),
     }
 }
 
 /// Waits, without a clock of its own, until all have come.
-async fn drain_reader(lane: &Lane, seen: &Cell<u64>, records: u64) -> Result<()> {
+async fn drain_reader(lane: &Lane, seen: &Cell<u64>, records: u64, patience: Duration) -> Result<()> {
     while seen.get() < records {
         let before = seen.get();
-        let moved = tokio::time::timeout(PATIENCE, lane.moved.notified()).await;
+        let moved = tokio::time::timeout(patience, lane.moved.notified()).await;
         let is_stuck = moved.is_err() && seen.get() == before;
-        ensure!(!is_stuck, "{before} of {records} records came, and nothing for {PATIENCE:?}");
+        ensure!(!is_stuck, "{before} of {records} records came, and nothing for {patience:?}");
     }
     ensure!(seen.get() == records, "{} records came, but there are {records}", seen.get());
     Ok(())
@@ -215,20 +215,21 @@ pub async fn growth(system: &dyn Running, plan: &Plan, records: u64) -> Result<M
     let allowed = || lane.done.get() + IN_FLIGHT;
     let gate = Gate::Closed { allowed: &allowed, least: 1 };
     let put = |number: u64, out: &mut Vec<u8>| template.write(number, out);
-    let pids = system.pids();
+    let meter = Meter::new(plan, system.pids());
+    let pids = &meter.pids;
     let work = async {
-        let begin = (Usage::read(&pids)?, now());
+        let begin = (Usage::read(pids)?, now());
         let mut points = Vec::new();
         for size in sizes(records) {
             lane.send(&mut link.writer, &put, &gate, size - size / 10, &board).await?;
-            let (usage, since, before) = (Usage::read(&pids)?, now(), lane.done.get());
+            let (usage, since, before) = (Usage::read(pids)?, now(), lane.done.get());
             lane.send(&mut link.writer, &put, &gate, size, &board).await?;
-            drain(&lanes, &|| open(&lanes)).await?;
-            let (time, usage) = (since.elapsed(), Usage::read(&pids)?.since(usage));
+            meter.drain(&lanes, &|| open(&lanes)).await?;
+            let (time, usage) = (since.elapsed(), Usage::read(pids)?.since(usage));
             let part = Measured { count: size - before, time, usage, ..Measured::default() };
             points.push(Point { at: size, rate: part.rate(), server_cpu_per_million: part.server_cpu() });
         }
-        let (time, usage) = (begin.1.elapsed(), Usage::read(&pids)?.since(begin.0));
+        let (time, usage) = (begin.1.elapsed(), Usage::read(pids)?.since(begin.0));
         let count = lane.done.get();
         Ok(Measured { count, time, usage, checked: count, points, ..Measured::default() })
     };

@@ -11,8 +11,6 @@ use anyhow::{Context, Result, ensure};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-/// Nothing moves for this long: something was lost.
-const STALL: Duration = Duration::from_secs(10);
 /// How often it is looked whether anything moves.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -24,12 +22,14 @@ pub struct Meter {
     pub warm_up: Duration,
     /// Measured.
     pub length: Duration,
+    /// Nothing moves for so long: something was lost.
+    pub patience: Duration,
 }
 
 impl Meter {
     /// For a plan and a server's processes.
     pub fn new(plan: &Plan, pids: Vec<u32>) -> Meter {
-        Meter { pids, warm_up: plan.warm_up, length: plan.length }
+        Meter { pids, warm_up: plan.warm_up, length: plan.length, patience: plan.patience }
     }
 
     /// Waits, reads, waits, reads, tells the senders to stop, and waits until `done` has reached what they sent.
@@ -50,24 +50,24 @@ impl Meter {
 
     async fn wait(&self, length: Duration, lanes: &[Lane], count: &dyn Fn() -> u64) -> Result<()> {
         let begin = now();
-        let mut stall = Stall::new(count());
+        let mut stall = Stall::new(count(), self.patience);
         while let Some(left) = length.checked_sub(begin.elapsed()).filter(|left| !left.is_zero()) {
             sleep(left.min(LOOK)).await;
             stall.look(count(), lanes)?;
         }
         Ok(())
     }
-}
 
-/// Waits until `left`, what is still to come, is nothing.
-pub async fn drain(lanes: &[Lane], left: &dyn Fn() -> u64) -> Result<()> {
-    let mut stall = Stall::new(left());
-    while left() > 0 {
-        sleep(Duration::from_millis(1)).await;
-        let left = left();
-        stall.look(left, lanes).with_context(|| format!("{left} have still to come"))?;
+    /// Waits until `left`, what is still to come, is nothing.
+    pub async fn drain(&self, lanes: &[Lane], left: &dyn Fn() -> u64) -> Result<()> {
+        let mut stall = Stall::new(left(), self.patience);
+        while left() > 0 {
+            sleep(Duration::from_millis(1)).await;
+            let left = left();
+            stall.look(left, lanes).with_context(|| format!("{left} have still to come"))?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// What of all lanes has not come back yet.
@@ -84,21 +84,23 @@ pub fn done(lanes: &[Lane]) -> u64 {
 struct Stall {
     count: u64,
     since: Instant,
+    patience: Duration,
 }
 
 impl Stall {
-    fn new(count: u64) -> Stall {
-        Stall { count, since: now() }
+    fn new(count: u64, patience: Duration) -> Stall {
+        Stall { count, since: now(), patience }
     }
 
     fn look(&mut self, count: u64, lanes: &[Lane]) -> Result<()> {
         if count != self.count {
-            *self = Stall::new(count);
+            *self = Stall::new(count, self.patience);
         }
         let sent: u64 = lanes.iter().map(|lane| lane.sent.get()).sum();
         ensure!(
-            self.since.elapsed() < STALL,
-            "something was lost: {sent} were sent, and nothing came for {STALL:?}"
+            self.since.elapsed() < self.patience,
+            "something was lost: {sent} were sent, and nothing came for {:?}",
+            self.patience
         );
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! Invariant: each question is answered once, with its own number, or the run is void.
 
 use super::books::{Board, Gate, Lane, Schedule};
-use super::meter::{Meter, drain, open, with_latency};
+use super::meter::{Meter, open, with_latency};
 use super::{early, room};
 use crate::clock::now;
 use crate::link::{Link, Reader};
@@ -38,7 +38,7 @@ pub async fn run(system: &dyn Running, plan: &Plan, outstanding: u32, rate: Opti
         let sending = lane.send(&mut asker.writer, &put, &gate, u64::MAX, &board);
         let count = || lane.done.get();
         let (measured, ()) = tokio::try_join!(meter.measure(&board, &lanes, &count), sending)?;
-        drain(&lanes, &|| open(&lanes)).await?;
+        meter.drain(&lanes, &|| open(&lanes)).await?;
         Ok(Measured { checked: lane.done.get(), ..with_latency(measured, &board) })
     };
     tokio::select! {

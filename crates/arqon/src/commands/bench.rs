@@ -9,7 +9,7 @@ use crate::failure::{Exit, Failure};
 use crate::options::{Global, duration};
 use crate::terminal::{Paint, line, note, table};
 use arqon_bench::arqon::{Class, Local, Remote};
-use arqon_bench::load::{Form, Load, Pace, Plan};
+use arqon_bench::load::{Form, Load, PATIENCE, Pace, Plan};
 use arqon_bench::report::{self, grouped};
 use arqon_bench::run::Run;
 use arqon_bench::system::System;
@@ -77,6 +77,15 @@ impl Bench {
     pub(crate) fn run(&self, global: &Global) -> Outcome {
         let loads = self.choice.loads()?;
         let single = loads.len() == 1;
+        if let (Pace::Half | Pace::Rate(_), [load]) = (self.rate, loads.as_slice())
+            && !load.can_be_paced()
+        {
+            return Err(Failure::usage(format!(
+                "{} has no schedule: it is measured at its highest rate",
+                load.kind()
+            ))
+            .todo("leave out --rate; fan-out, request-reply and confirmed take it"));
+        }
         let system = self.system(global)?;
         let mut runs = Vec::new();
         for load in loads.into_iter().flat_map(|load| (0..self.repeat).map(move |_| load)) {
@@ -113,6 +122,7 @@ impl Bench {
             payload: self.payload,
             warm_up: WARM_UP,
             length: self.duration.unwrap_or(usual),
+            patience: PATIENCE,
             form: self.form,
         };
         let folder = self.folder.clone().unwrap_or_else(std::env::temp_dir);
@@ -215,6 +225,8 @@ fn explain(error: &anyhow::Error) -> Failure {
     let text = format!("{error:#}");
     let todo = if text.contains("named a gap") {
         "subscribers could not keep up at this rate; lower --rate, or use --class durable, which loses nothing"
+    } else if text.contains("frame_bytes") || text.contains("PAYLOAD_TOO_LARGE") {
+        "choose a smaller --payload: the server takes messages up to `limits.message_bytes`, 1 MiB unless configured"
     } else if text.contains("os error 24") {
         "raise the limit of open files: `ulimit -n 65536`, for the server too"
     } else if text.contains("No space left") || text.contains("UNAVAILABLE") {
