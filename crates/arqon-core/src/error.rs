@@ -108,9 +108,13 @@ pub enum Outcome {
     Unknown,
 }
 
-/// A failure with a public message and, apart from it, an internal cause.
+/// A failure with a public message and, apart from it, an internal cause. One pointer wide, since every result of the hot
+/// path carries room for it.
 #[derive(Clone)]
-pub struct Error {
+pub struct Error(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
     code: Code,
     message: String,
     field: Option<String>,
@@ -123,7 +127,7 @@ pub struct Error {
 impl Error {
     /// An error whose effect certainly did not happen.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Error {
+        Error(Box::new(Inner {
             code,
             message: message.into(),
             field: None,
@@ -131,7 +135,7 @@ impl Error {
             retry_after: None,
             outcome: Outcome::NotApplied,
             source: None,
-        }
+        }))
     }
 
     /// The request is wrong in `field`; `message` says what was expected.
@@ -147,69 +151,69 @@ impl Error {
     /// Names the field at fault.
     #[must_use]
     pub fn with_field(mut self, field: impl Into<String>) -> Self {
-        self.field = Some(field.into());
+        self.0.field = Some(field.into());
         self
     }
 
     /// Adds what to do about it.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
     }
 
     /// Adds how long to wait before trying again.
     #[must_use]
     pub fn with_retry_after(mut self, after: Duration) -> Self {
-        self.retry_after = Some(after);
+        self.0.retry_after = Some(after);
         self
     }
 
     /// Marks that the effect may have happened.
     #[must_use]
     pub fn with_outcome(mut self, outcome: Outcome) -> Self {
-        self.outcome = outcome;
+        self.0.outcome = outcome;
         self
     }
 
     /// Keeps the cause, for logs only.
     #[must_use]
     pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        self.source = Some(Arc::new(source));
+        self.0.source = Some(Arc::new(source));
         self
     }
 
     /// The closed code.
     pub fn code(&self) -> Code {
-        self.code
+        self.0.code
     }
     /// The public sentence.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
     /// The field at fault, as a dotted path.
     pub fn field(&self) -> Option<&str> {
-        self.field.as_deref()
+        self.0.field.as_deref()
     }
     /// What to do about it.
     pub fn hint(&self) -> Option<&str> {
-        self.hint.as_deref()
+        self.0.hint.as_deref()
     }
     /// How long to wait before trying again.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+        self.0.retry_after
     }
     /// Whether the effect may have happened.
     pub fn outcome(&self) -> Outcome {
-        self.outcome
+        self.0.outcome
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.field {
-            Some(field) => write!(f, "{field}: {}", self.message),
-            None => f.write_str(&self.message),
+        match &self.0.field {
+            Some(field) => write!(f, "{field}: {}", self.0.message),
+            None => f.write_str(&self.0.message),
         }
     }
 }
@@ -217,17 +221,17 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Error")
-            .field("code", &self.code)
-            .field("message", &self.message)
-            .field("field", &self.field)
-            .field("outcome", &self.outcome)
-            .field("source", &self.source)
+            .field("code", &self.0.code)
+            .field("message", &self.0.message)
+            .field("field", &self.0.field)
+            .field("outcome", &self.0.outcome)
+            .field("source", &self.0.source)
             .finish()
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|s| s.as_ref() as &(dyn std::error::Error + 'static))
+        self.0.source.as_ref().map(|s| s.as_ref() as &(dyn std::error::Error + 'static))
     }
 }

@@ -92,8 +92,13 @@ impl Record {
     }
 
     /// The bytes of this record in a wire form, encoded at the first call and shared by all later ones.
-    pub fn encoded(&self, form: usize, encode: impl FnOnce(&Record) -> Bytes) -> Bytes {
-        self.frames[form].get_or_init(|| encode(self)).clone()
+    pub fn encoded(&self, form: usize, encode: impl FnOnce(&Record) -> Bytes) -> &Bytes {
+        self.frames[form].get_or_init(|| encode(self))
+    }
+
+    /// The same, if they are there already.
+    pub fn already_encoded(&self, form: usize) -> Option<&Bytes> {
+        self.frames[form].get()
     }
 }
 

@@ -241,7 +241,7 @@ fn write_event(out: &mut Vec<u8>, id: &str, item: &Item) {
     match item {
         Item::Delivery(Delivery::Record { record, attempt }) => {
             out.extend_from_slice(b"event: message\ndata: ");
-            write_record(out, &delivery(record), *attempt);
+            write_record(out, delivery(record), *attempt);
         }
         Item::Delivery(Delivery::Gap(gap)) => {
             out.extend_from_slice(b"event: gap\ndata: ");

@@ -86,7 +86,7 @@ fn encode(feed: &mut Feed, items: Vec<Outgoing>) -> Result<Vec<u8>> {
         match item {
             Item::Delivery(Delivery::Record { record, attempt }) => {
                 separate(&mut messages);
-                write_record(&mut messages, &delivery(&record), attempt);
+                write_record(&mut messages, delivery(&record), attempt);
                 feed.cursor.pass(&record.room.room, record.position);
             }
             Item::Delivery(Delivery::Gap(gap)) => {

@@ -77,7 +77,7 @@ fn main() {
         measure(&format!("one more subscriber, {name}"), len, || {
             out.clear();
             form.write_delivery_prefix(&mut out, "s1", 1);
-            out.extend_from_slice(&form.delivery(&record));
+            out.extend_from_slice(form.delivery(&record));
             black_box(&out);
         });
     }
@@ -91,7 +91,7 @@ fn main() {
     });
     let mut out = Vec::new();
     json::write_delivery_prefix(&mut out, "s1", 1);
-    out.extend_from_slice(&json::delivery(&record));
+    out.extend_from_slice(json::delivery(&record));
     let delivered = Bytes::from(out);
     measure("read a delivery, JSON, in a client", delivered.len(), || {
         let Ok(ServerSays::Delivery(got)) = json::client::decode(&delivered) else { panic!("a delivery") };

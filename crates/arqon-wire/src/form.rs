@@ -9,6 +9,7 @@ use arqon_core::bus::Receipt;
 use arqon_core::value::Value;
 use arqon_core::{Error, Gap, Record};
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// JSON in text frames, or protobuf in binary frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -52,10 +53,18 @@ impl Form {
     }
 
     /// The part of a delivery that all subscriptions share; the record keeps it.
-    pub fn delivery(self, record: &Record) -> Bytes {
+    pub fn delivery(self, record: &Record) -> &Bytes {
         match self {
             Form::Json => json::delivery(record),
             Form::Proto => proto::delivery(record),
+        }
+    }
+
+    /// Appends the shared part of a delivery; the record keeps it only if somebody else holds the record too.
+    pub fn write_delivery(self, out: &mut Vec<u8>, record: &Arc<Record>) {
+        match self {
+            Form::Json => json::write_delivery(out, record),
+            Form::Proto => proto::write_delivery(out, record),
         }
     }
 
@@ -102,6 +111,15 @@ impl Form {
         match self {
             Form::Json => json::write_receipt(out, stamp, request_id, receipt),
             Form::Proto => proto::write_receipt(out, stamp, request_id, receipt),
+        }
+    }
+
+    /// Appends the confirmation of `count` messages that stand one behind the other in one channel: `receipt` is that of
+    /// the first. Only for clients that have asked for it.
+    pub fn write_run(self, out: &mut Vec<u8>, stamp: &Stamp, request_id: Option<&str>, run: (&Receipt, u64)) {
+        match self {
+            Form::Json => json::write_run(out, stamp, request_id, run),
+            Form::Proto => proto::write_run(out, stamp, request_id, run),
         }
     }
 

@@ -76,6 +76,12 @@ impl<'a> Members<'a> {
         self.seen != 0
     }
 
+    /// Whether any of these was given, or any member that is not in the table.
+    pub(crate) fn has_any(&self, fields: &[Field]) -> bool {
+        let asked = fields.iter().fold(0, |bits, field| bits | 1u32 << *field as u32);
+        self.seen & asked != 0 || !self.unknown.is_empty()
+    }
+
     /// The raw value of a member that is there.
     pub(crate) fn raw(&self, field: Field) -> Option<&'a str> {
         let (start, end) = self.spans[field as usize];

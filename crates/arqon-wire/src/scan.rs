@@ -322,24 +322,20 @@ impl<'a> Scanner<'a> {
 
 /// How many bytes from the front stand for themselves in a JSON string: neither `"`, `\` nor a control character.
 pub(crate) fn plain_prefix(text: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
     let mut at = 0;
-    while let Some(chunk) = text[at..].first_chunk::<8>() {
-        let word = u64::from_le_bytes(*chunk);
-        // The classic test for a zero byte, exact up to and including the first hit; bytes above 0x7F never count.
-        let zero = |x: u64| x.wrapping_sub(ONES) & !x & HIGH;
-        let quote = zero(word ^ (ONES * 0x22));
-        let slash = zero(word ^ (ONES * 0x5C));
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        let hits = quote | slash | control;
-        if hits != 0 {
-            return at + (hits.trailing_zeros() / 8) as usize;
+    // Without a way out in the middle the compiler looks at all of a block at once.
+    while let Some(block) = text[at..].first_chunk::<32>() {
+        if block.iter().fold(false, |found, b| found | is_special(*b)) {
+            break;
         }
-        at += 8;
+        at += 32;
     }
-    let rest = text[at..].iter().position(|b| matches!(b, b'"' | b'\\' | 0..=0x1F));
+    let rest = text[at..].iter().position(|b| is_special(*b));
     rest.map_or(text.len(), |i| at + i)
+}
+
+fn is_special(byte: u8) -> bool {
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 
 /// Copies one valid JSON value without the space between its tokens.

@@ -151,7 +151,7 @@ pub fn write_value(out: &mut Vec<u8>, value: &Value) {
         }
         Value::Delivery(Delivery::Record { record, .. }) => {
             out.push(b'{');
-            out.extend_from_slice(&delivery(record));
+            out.extend_from_slice(delivery(record));
         }
         Value::Delivery(Delivery::Gap(gap)) => write_gap(out, None, gap),
         Value::List(list) => {

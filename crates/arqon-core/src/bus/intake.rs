@@ -73,7 +73,7 @@ impl<'a> Intake<'a> {
     /// Says that the next message was refused.
     pub(super) fn refuse(&mut self, error: Error) {
         self.flush();
-        self.slots.push(Slot::Refused(Box::new(error)));
+        self.slots.push(Slot::Refused(error));
     }
 
     /// Everything is with its room or on its way to the log.

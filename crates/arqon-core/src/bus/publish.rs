@@ -63,7 +63,7 @@ pub struct Receipt {
 
 /// What is known of one message of a batch. `place` is the number of its address among those of the batch.
 pub(super) enum Slot {
-    Refused(Box<Error>),
+    Refused(Error),
     /// In a memory lane, or with the request that it answers.
     Kept {
         id: MessageId,
@@ -100,13 +100,13 @@ impl Publishing {
         self.append.is_none()
     }
 
-    /// The same as a poll, for whoever needs some of the receipts only: `wanted` is asked for each message by its place
-    /// in the batch, and what was stored without being wanted is `None`.
-    pub fn poll_wanted(
+    /// The same as a poll, for whoever needs less: every failure, and the receipts that are `wanted`, each with its
+    /// place in the batch.
+    pub fn poll_told(
         &mut self,
         cx: &mut Context<'_>,
         wanted: impl Fn(usize) -> bool,
-    ) -> Poll<Vec<Result<Option<Receipt>>>> {
+    ) -> Poll<Vec<(usize, Result<Receipt>)>> {
         let appended = match &mut self.append {
             None => Ok(Vec::new()),
             Some(append) => ready!(append.as_mut().poll(cx)),
@@ -114,28 +114,28 @@ impl Publishing {
         self.append = None;
         let mut entries = appended.map(Vec::into_iter).map_err(Error::from);
         let mut tally = Tally::default();
-        let slots = std::mem::take(&mut self.slots).into_iter();
-        let results = slots.enumerate().map(|(i, slot)| {
-            let (id, place, position, duplicate) = match slot {
-                Slot::Refused(error) => return Err(*error),
-                Slot::Kept { id, place, position } => (id, place, position, false),
-                Slot::Logged { id, place } => {
-                    let Appended { position, duplicate } = tally.count(next(&mut entries))?;
-                    (id, place, position, duplicate)
+        let mut told = Vec::new();
+        for (i, slot) in std::mem::take(&mut self.slots).into_iter().enumerate() {
+            let stored = match slot {
+                Slot::Refused(error) => Err(error),
+                Slot::Kept { id, place, position } => {
+                    Ok((id, place, Appended { position, duplicate: false }))
                 }
+                Slot::Logged { id, place } => tally.count(next(&mut entries)).map(|at| (id, place, at)),
             };
-            let address = &self.places[place];
-            Ok(wanted(i).then(|| Receipt {
-                id,
-                position,
-                duplicate,
-                room: address.room.clone(),
-                channel: address.channel.clone(),
-            }))
-        });
-        let results = results.collect();
+            match stored {
+                Ok((id, place, at)) if wanted(i) => told.push((i, Ok(self.receipt(id, place, at)))),
+                Ok(_) => {}
+                Err(error) => told.push((i, Err(error))),
+            }
+        }
         tally.add_to(&self.shared);
-        Poll::Ready(results)
+        Poll::Ready(told)
+    }
+
+    fn receipt(&self, id: MessageId, place: usize, Appended { position, duplicate }: Appended) -> Receipt {
+        let Address { room, channel } = self.places[place].clone();
+        Receipt { id, position, duplicate, room, channel }
     }
 }
 
@@ -143,12 +143,8 @@ impl Future for Publishing {
     type Output = Vec<Result<Receipt>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let results = ready!(self.poll_wanted(cx, |_| true));
-        let all = results.into_iter().map(|result| {
-            let receipt = result?;
-            receipt.ok_or_else(|| Error::new(Code::Internal, "no receipt, though one was wanted"))
-        });
-        Poll::Ready(all.collect())
+        let all = ready!(self.poll_told(cx, |_| true));
+        Poll::Ready(all.into_iter().map(|(_, result)| result).collect())
     }
 }
 

@@ -96,29 +96,41 @@ impl Decoder {
             None => return Err(Error::invalid("payload", "missing; expected an object")),
         };
         let target = self.target(m)?;
-        let time = |field: Field| {
-            let text = m.text(field)?;
-            text.map(|text| parse_timestamp(field.name(), &text)).transpose()
-        };
-        let timestamp = time(Field::Timestamp)?;
-        let expires_at = time(Field::ExpiresAt)?;
+        let timestamp = m.text(Field::Timestamp)?;
+        let timestamp = timestamp.map(|text| parse_timestamp(Field::Timestamp.name(), &text)).transpose()?;
         let priority = m.text(Field::Priority)?.map_or(Ok(Priority::Normal), |p| Priority::parse(&p))?;
         let confirm = confirm(m)?;
-        let mut extras = Extras {
-            to: None,
-            reply_to: shared(m, Field::ReplyTo)?,
-            correlation_id: shared(m, Field::CorrelationId)?,
-            idempotency_key: shared(m, Field::IdempotencyKey)?,
-            producer: producer(m)?,
-            expires_at,
-            traceparent: shared(m, Field::Traceparent)?,
-            metadata: m.object(Field::Metadata, frame)?.filter(|raw| **raw != *b"{}"),
-            unknown: None,
-        };
-        extras.unknown = (!m.unknown.is_empty()).then(|| std::mem::take(&mut m.unknown).into());
-        let extras = boxed(extras);
+        let extras = if m.has_any(EXTRAS) { boxed(extras(m, frame)?) } else { None };
         Ok(Sent { publish: Publish { target, kind, id, timestamp, payload, priority, extras }, confirm })
     }
+}
+
+/// The members that a plain message does not have.
+const EXTRAS: &[Field] = &[
+    Field::ReplyTo,
+    Field::CorrelationId,
+    Field::IdempotencyKey,
+    Field::Producer,
+    Field::Sequence,
+    Field::ExpiresAt,
+    Field::Traceparent,
+    Field::Metadata,
+];
+
+fn extras(m: &mut Members<'_>, frame: &Bytes) -> Result<Extras> {
+    let expires_at = m.text(Field::ExpiresAt)?;
+    let expires_at = expires_at.map(|text| parse_timestamp(Field::ExpiresAt.name(), &text)).transpose()?;
+    Ok(Extras {
+        to: None,
+        reply_to: shared(m, Field::ReplyTo)?,
+        correlation_id: shared(m, Field::CorrelationId)?,
+        idempotency_key: shared(m, Field::IdempotencyKey)?,
+        producer: producer(m)?,
+        expires_at,
+        traceparent: shared(m, Field::Traceparent)?,
+        metadata: m.object(Field::Metadata, frame)?.filter(|raw| **raw != *b"{}"),
+        unknown: (!m.unknown.is_empty()).then(|| std::mem::take(&mut m.unknown).into()),
+    })
 }
 
 /// Reads a payload that stands alone: one JSON object, without line breaks between its tokens.

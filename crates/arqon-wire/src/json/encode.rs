@@ -13,19 +13,31 @@ use arqon_core::message::Extras;
 use arqon_core::value::Value;
 use arqon_core::{Error, Gap, Message, Position, Priority, Record};
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// Room for the fixed members of an envelope; a guess that saves growing the buffer.
 const FIXED: usize = 320;
 
 /// The shared part of a delivery: everything from behind the opening brace to the end. Encoded at the first call
 /// and kept in the record.
-pub fn delivery(record: &Record) -> Bytes {
+pub fn delivery(record: &Record) -> &Bytes {
     record.encoded(FORM, |record| {
         let mut out = Vec::with_capacity(FIXED + record.message.weight());
         members(&mut out, &record.message, Some(record.position));
         out.shrink_to_fit();
         out.into()
     })
+}
+
+/// Appends the shared part of a delivery. Who holds the record alone writes it straight to where it goes: there is
+/// nobody to share it with.
+pub fn write_delivery(out: &mut Vec<u8>, record: &Arc<Record>) {
+    if Arc::strong_count(record) == 1 && record.already_encoded(FORM).is_none() {
+        out.reserve(FIXED + record.message.weight());
+        members(out, &record.message, Some(record.position));
+    } else {
+        out.extend_from_slice(delivery(record));
+    }
 }
 
 /// Appends what stands before the shared part of a delivery: the brace, the subscription, and the attempt if any.
@@ -152,6 +164,26 @@ pub fn write_receipt(out: &mut Vec<u8>, stamp: &Stamp, request_id: Option<&str>,
     response_head(out, stamp, request_id);
     write_receipt_data(out, receipt);
     out.extend_from_slice(b"}}");
+}
+
+/// Appends the confirmation of `count` messages that stand one behind the other, the first of which is `receipt`.
+pub fn write_run(
+    out: &mut Vec<u8>,
+    stamp: &Stamp,
+    request_id: Option<&str>,
+    (receipt, count): (&Receipt, u64),
+) {
+    response_head(out, stamp, request_id);
+    write_run_data(out, receipt, count);
+    out.extend_from_slice(b"}}");
+}
+
+pub(crate) fn write_run_data(out: &mut Vec<u8>, receipt: &Receipt, count: u64) {
+    write_receipt_data(out, receipt);
+    out.pop();
+    out.extend_from_slice(b",\"count\":");
+    decimal(out, count);
+    out.push(b'}');
 }
 
 /// Appends a receipt as a JSON object: the same in a confirmation and over HTTP.

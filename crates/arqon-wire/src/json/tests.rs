@@ -293,7 +293,15 @@ proptest! {
         let record = Record::new(key, position, Arc::new(message.clone()));
         let mut out = Vec::new();
         write_delivery_prefix(&mut out, "s\"1", attempt);
-        out.extend_from_slice(&delivery(&record));
+        let prefix = out.len();
+        let record = Arc::new(record);
+        // Who holds it alone writes it afresh; who shares it shares the bytes.
+        write_delivery(&mut out, &record);
+        prop_assert!(record.already_encoded(FORM).is_none());
+        let other = record.clone();
+        let mut shared = Vec::new();
+        write_delivery(&mut shared, &other);
+        prop_assert_eq!((&out[prefix..], &shared[..]), (&shared[..], &delivery(&record)[..]));
         prop_assert!(serde_json::from_slice::<serde_json::Value>(&out).is_ok());
         prop_assert!(!out.contains(&b'\n'));
         let ServerSays::Delivery(read) = client::decode(&out.into()).unwrap() else { panic!() };

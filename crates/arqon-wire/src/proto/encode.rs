@@ -10,16 +10,31 @@ use arqon_core::message::Extras;
 use arqon_core::value::Value;
 use arqon_core::{Error, Gap, Message, Position, Record};
 use bytes::Bytes;
+use std::sync::Arc;
+
+/// Room for the fixed fields of an envelope; a guess that saves growing the buffer.
+const FIXED: usize = 192;
 
 /// The shared part of a delivery: everything but the subscription and the attempt. Encoded at the first call and kept
 /// in the record.
-pub fn delivery(record: &Record) -> Bytes {
+pub fn delivery(record: &Record) -> &Bytes {
     record.encoded(FORM, |record| {
-        let mut out = Vec::with_capacity(192 + record.message.weight());
+        let mut out = Vec::with_capacity(FIXED + record.message.weight());
         write_message(&mut out, &record.message, Some(record.position));
         out.shrink_to_fit();
         out.into()
     })
+}
+
+/// Appends the shared part of a delivery. Who holds the record alone writes it straight to where it goes: there is
+/// nobody to share it with.
+pub fn write_delivery(out: &mut Vec<u8>, record: &Arc<Record>) {
+    if Arc::strong_count(record) == 1 && record.already_encoded(FORM).is_none() {
+        out.reserve(FIXED + record.message.weight());
+        write_message(out, &record.message, Some(record.position));
+    } else {
+        out.extend_from_slice(delivery(record));
+    }
 }
 
 /// Appends what belongs to one subscription; the shared part follows.
@@ -99,6 +114,16 @@ pub fn write_response(out: &mut Vec<u8>, stamp: &Stamp, request_id: Option<&str>
 /// Appends the confirmation of a publish.
 pub fn write_receipt(out: &mut Vec<u8>, stamp: &Stamp, request_id: Option<&str>, receipt: &Receipt) {
     response(out, stamp, request_id, |out| crate::json::write_receipt_data(out, receipt));
+}
+
+/// Appends the confirmation of `count` messages that stand one behind the other, the first of which is `receipt`.
+pub fn write_run(
+    out: &mut Vec<u8>,
+    stamp: &Stamp,
+    request_id: Option<&str>,
+    (receipt, count): (&Receipt, u64),
+) {
+    response(out, stamp, request_id, |out| crate::json::write_run_data(out, receipt, count));
 }
 
 fn response(out: &mut Vec<u8>, stamp: &Stamp, request_id: Option<&str>, data: impl FnOnce(&mut Vec<u8>)) {

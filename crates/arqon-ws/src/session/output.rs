@@ -4,12 +4,13 @@
 //! no buffer: it goes back to a small pool of the thread.
 
 use crate::deflate::deflate;
-use crate::frame::{HEADER_MAX, end_of_frame, header, opcode};
+use crate::frame::{end_of_frame, header, opcode};
 use arqon_core::Record;
 use arqon_wire::Form;
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 
@@ -71,13 +72,11 @@ impl Output {
         }
     }
 
-    /// Appends a delivery: a prefix of its own, then the bytes that all subscribers share.
-    pub(crate) fn delivery(&mut self, form: Form, subscription: &str, attempt: u32, record: &Record) {
-        let shared = form.delivery(record);
+    /// Appends a delivery: a prefix of its own, then what all subscribers share.
+    pub(crate) fn delivery(&mut self, form: Form, subscription: &str, attempt: u32, record: &Arc<Record>) {
         self.message(form, |out| {
-            out.reserve(HEADER_MAX + subscription.len() + 32 + shared.len());
             form.write_delivery_prefix(out, subscription, attempt);
-            out.extend_from_slice(&shared);
+            form.write_delivery(out, record);
         });
     }
 

@@ -6,7 +6,6 @@ use arqon_core::bus::{Publish, Publishing, Receipt};
 use arqon_core::{MessageId, Result};
 use arqon_wire::{Form, Sent};
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// Batches under way before reading pauses: enough to keep a disk busy while confirms travel.
@@ -23,6 +22,11 @@ pub(crate) struct Asked {
     pub(crate) form: Form,
 }
 
+impl Asked {
+    /// Stands where an answer has been given.
+    const NOTHING: Asked = Asked { id: None, confirm: false, form: Form::Json };
+}
+
 /// Messages of one read that go to the core in one call.
 #[derive(Default)]
 pub(crate) struct Gathered {
@@ -32,7 +36,12 @@ pub(crate) struct Gathered {
 }
 
 impl Gathered {
-    pub(crate) fn add(&mut self, form: Form, sent: Sent) {
+    /// Adds a message; `more` is how many like it may follow in this read.
+    pub(crate) fn add(&mut self, form: Form, sent: Sent, more: usize) {
+        if self.messages.is_empty() {
+            self.messages.reserve(more + 1);
+            self.asked.reserve(more + 1);
+        }
         let Sent { publish, confirm } = sent;
         self.bytes += publish.payload.len() + 256;
         self.asked.push(Asked { id: publish.id.clone(), confirm, form });
@@ -69,16 +78,18 @@ impl Publishes {
         self.batches.push_back(Batch { work, asked, bytes });
     }
 
-    /// The next batch that is decided, with what became of each message.
+    /// What is to be told of the next batch that is decided.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Vec<(Asked, Result<Receipt>)>> {
-        let front = self.batches.front_mut()?;
-        let Poll::Ready(results) = Pin::new(&mut front.work).poll(cx) else { return None };
-        let batch = self.batches.pop_front()?;
-        self.bytes -= batch.bytes;
+        let Batch { work, asked, bytes } = self.batches.front_mut()?;
+        let Poll::Ready(told) = work.poll_told(cx, |i| asked[i].confirm) else { return None };
+        let mut asked = std::mem::take(asked);
+        self.bytes -= *bytes;
+        self.batches.pop_front();
         if self.batches.is_empty() {
             // An idle connection holds no queue.
             self.batches = VecDeque::new();
         }
-        Some(batch.asked.into_iter().zip(results).collect())
+        let mut of = |i: usize| std::mem::replace(&mut asked[i], Asked::NOTHING);
+        Some(told.into_iter().map(|(i, result)| (of(i), result)).collect())
     }
 }

@@ -89,7 +89,7 @@ impl<S: Stream> Session<S> {
     fn envelope(&mut self, form: Form, frame: &Bytes, gathered: &mut Gathered) {
         self.form = form;
         match self.decoder.decode(form, frame) {
-            Ok(Incoming::Publish(sent)) => gathered.add(form, sent),
+            Ok(Incoming::Publish(sent)) => gathered.add(form, sent, self.input.len() / frame.len().max(1)),
             Ok(Incoming::Command(command)) => {
                 // What was sent before the command goes in before it.
                 self.publish(gathered);

@@ -43,7 +43,7 @@ fn frames(bytes: &[u8]) -> Vec<usize> {
     while at < bytes.len() {
         let end = end_of_frame(bytes, at);
         assert!(end <= bytes.len(), "a frame is cut");
-        let (_, size) = (0..=HEADER_MAX)
+        let (_, size) = (0..=crate::frame::HEADER_MAX)
             .map(|n| header(opcode::TEXT, false, (end - at).saturating_sub(n)))
             .zip(0..)
             .map(|((_, size), n)| (size == n, size))
