@@ -22,6 +22,8 @@ pub(crate) struct Agreement {
     pub(crate) subprotocol: Option<Form>,
     /// `Sec-WebSocket-Extensions`, if permessage-deflate was agreed on.
     pub(crate) deflate: Option<&'static str>,
+    /// Whether one confirm may stand for a run of messages.
+    pub(crate) confirms_in_runs: bool,
 }
 
 /// A handshake that fails.
@@ -85,7 +87,9 @@ impl Agreement {
         }
         let subprotocol = tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL).find_map(Form::of_subprotocol);
         let deflate = if may_deflate { agree_on_deflate(headers) } else { None };
-        Ok(Agreement { accept: accept(key), subprotocol, deflate })
+        let query = parts.uri.query().unwrap_or_default();
+        let confirms_in_runs = query.split('&').any(|pair| pair == "confirms=runs");
+        Ok(Agreement { accept: accept(key), subprotocol, deflate, confirms_in_runs })
     }
 
     /// The answer that upgrades the connection.

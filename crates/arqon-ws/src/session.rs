@@ -7,6 +7,7 @@
 //! something whose end wakes it again.
 
 mod commands;
+mod confirms;
 mod outgoing;
 mod output;
 mod publishes;
@@ -22,6 +23,7 @@ use arqon_core::bus::{Connection, Outgoing};
 use arqon_wire::{Decoder, Form, Stamp, Welcome};
 use bytes::BytesMut;
 use commands::Commands;
+use confirms::Confirms;
 use output::Output;
 use publishes::Publishes;
 use std::pin::Pin;
@@ -75,6 +77,7 @@ pub(crate) struct Session<S> {
     input: BytesMut,
     output: Output,
     publishes: Publishes,
+    confirms: Confirms,
     commands: Commands,
     vitals: Vitals,
     /// Fetched, but not encoded, since too much waits to be written.
@@ -87,7 +90,9 @@ pub(crate) struct Session<S> {
 impl<S: Stream> Session<S> {
     pub(crate) fn new(socket: S, door: Arc<Door>, connection: Connection, agreement: &Agreement) -> Self {
         let form = agreement.subprotocol.unwrap_or_default();
-        Session::build(socket, door, connection, (form, agreement.deflate.is_some()))
+        let mut session = Session::build(socket, door, connection, (form, agreement.deflate.is_some()));
+        session.confirms.in_runs = agreement.confirms_in_runs;
+        session
     }
 
     /// A session with neither subprotocol nor compression.
@@ -107,6 +112,7 @@ impl<S: Stream> Session<S> {
             input: BytesMut::new(),
             output: Output::new(deflate.then_some(settings.compress_from)),
             publishes: Publishes::default(),
+            confirms: Confirms::default(),
             commands: Commands::default(),
             vitals,
             backlog: Vec::new(),

@@ -11,6 +11,7 @@ use arqon_wire::Form;
 use std::cell::RefCell;
 use std::task::{Context, Poll};
 
+use super::confirms::Run;
 use super::publishes::Asked;
 
 /// Deliveries fetched at once: shared references, so that the number bounds little memory.
@@ -31,6 +32,7 @@ impl<S: Stream> Session<S> {
                 self.confirm(&asked, result);
             }
         }
+        self.tell_run();
         while let Some(answer) = self.commands.poll(cx) {
             any = true;
             // A `register` changes who we are.
@@ -50,19 +52,34 @@ impl<S: Stream> Session<S> {
     }
 
     fn confirm(&mut self, asked: &Asked, result: Result<Receipt>) {
-        let form = asked.form;
         match result {
             Ok(_) if !asked.confirm => {}
             Ok(receipt) => {
-                let stamp = self.stamp();
-                let id = asked.id.as_ref().unwrap_or(&receipt.id).to_string();
-                self.output.message(form, |out| form.write_receipt(out, &stamp, Some(&id), &receipt));
+                if let Some(run) = self.confirms.add(asked, receipt) {
+                    self.write_run(&run);
+                }
             }
             Err(error) => {
+                self.tell_run();
                 let id = asked.id.as_ref().map(ToString::to_string);
-                self.refuse(form, id.as_deref(), &error);
+                self.refuse(asked.form, id.as_deref(), &error);
             }
         }
+    }
+
+    fn tell_run(&mut self) {
+        if let Some(run) = self.confirms.take() {
+            self.write_run(&run);
+        }
+    }
+
+    fn write_run(&mut self, run: &Run) {
+        let (stamp, form, id) = (self.stamp(), run.form, run.id.to_string());
+        let (id, first) = (Some(id.as_str()), &run.first);
+        self.output.message(form, |out| match run.count {
+            1 => form.write_receipt(out, &stamp, id, first),
+            count => form.write_run(out, &stamp, id, (first, count)),
+        });
     }
 
     /// Tells of a failure.
