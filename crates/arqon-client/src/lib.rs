@@ -21,6 +21,7 @@
 //!
 //! Boundary: this crate knows the wire and the core's types, never the server.
 
+mod batch;
 mod builder;
 mod client;
 pub mod credentials;
@@ -43,6 +44,7 @@ mod socket;
 mod subscription;
 
 pub use arqon_core::{Code, GapReason, Outcome, Position, Priority};
+pub use batch::PendingBatch;
 pub use builder::Builder;
 pub use client::{Client, ConnectionState};
 pub use dial::{Dial, Io};

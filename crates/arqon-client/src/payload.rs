@@ -48,6 +48,23 @@ impl Payload {
         Payload::text(line)
     }
 
+    /// The same for a line that is in memory already: an object shares it. The second value says what is wrong with a
+    /// line that begins as an object does and is none.
+    ///
+    /// # Errors
+    /// It is not UTF-8.
+    pub fn shared_line(line: &Bytes) -> Result<(Self, Option<String>), std::str::Utf8Error> {
+        let text = std::str::from_utf8(line)?;
+        let trimmed = text.trim();
+        if !trimmed.starts_with('{') {
+            return Ok((Payload::text(text), None));
+        }
+        Ok(match serde_json::from_str::<&RawValue>(trimmed) {
+            Ok(_) => (Payload(line.slice_ref(trimmed.as_bytes())), None),
+            Err(e) => (Payload::text(text), Some(e.to_string())),
+        })
+    }
+
     /// The JSON text.
     pub fn as_bytes(&self) -> &Bytes {
         &self.0
@@ -94,6 +111,21 @@ mod tests {
         check(r#"{"a":1} x"#, r#"{"text":"{\"a\":1} x"}"#);
         check("  tab\tand \"quotes\"", r#"{"text":"  tab\tand \"quotes\""}"#);
         check("", r#"{"text":""}"#);
+    }
+
+    #[test]
+    fn a_line_in_memory_is_shared_and_a_broken_object_is_said() {
+        let check = |line: &'static [u8], payload: &str, broken: bool| {
+            let line = Bytes::from_static(line);
+            let (found, what) = Payload::shared_line(&line).unwrap();
+            assert_eq!((found.as_bytes(), what.is_some()), (&Bytes::from(payload.to_owned()), broken));
+            assert_eq!(Payload::line(std::str::from_utf8(&line).unwrap()), found);
+        };
+        check(br#" {"a": 1} "#, r#"{"a": 1}"#, false);
+        check(b"hello", r#"{"text":"hello"}"#, false);
+        check(br#"{"broken": "#, r#"{"text":"{\"broken\": "}"#, true);
+        check(br#"{"a":1} x"#, r#"{"text":"{\"a\":1} x"}"#, true);
+        assert!(Payload::shared_line(&Bytes::from_static(b"b\xff")).is_err());
     }
 
     #[test]

@@ -3,18 +3,21 @@
 //! Invariant: a receipt is given for what the server said it stored, and for nothing else; a message whose confirm was
 //! lost is sent again under its number and stored once.
 
+use crate::batch::{Answers, PendingBatch, Ticket};
 use crate::client::Client;
-use crate::shared::{Ticket, publish_frame};
+use crate::shared::{Shared, State, publish_frame};
 use crate::{Error, Payload, Result};
 use arqon_core::bus::Publish as Draft;
 use arqon_core::message::{Extras, KEY_MAX, Producer};
 use arqon_core::{Code, Kind, Priority, Target};
 use futures_util::future::{BoxFuture, FutureExt};
 use std::future::IntoFuture;
+use std::iter::{Enumerate, Peekable};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use std::vec::IntoIter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 pub use arqon_core::bus::Receipt;
@@ -55,6 +58,12 @@ impl Publish {
             self.draft = Err(arqon_core::Error::invalid(name, message).into());
         }
         self.with(|draft| *place(extras(draft)) = Some(text.into()))
+    }
+
+    /// The same message with another payload: for many that are alike but for their content.
+    pub fn with_payload(&self, payload: impl Into<Payload>) -> Self {
+        let (client, draft) = (self.client.clone(), self.draft.clone());
+        Publish { client, draft }.with(|draft| draft.payload = payload.into().into_bytes())
     }
 
     /// Its urgency.
@@ -129,12 +138,10 @@ impl Publish {
 
     /// Puts it in line; waits only while the window is full.
     async fn send(self, permit: Option<OwnedSemaphorePermit>) -> Result<Pending> {
-        let mut draft = self.draft?;
+        let draft = self.draft?;
         let shared = self.client.shared();
-        let id = shared.ids.message_id();
-        draft.id = Some(id.clone());
         let (tell, answer) = oneshot::channel();
-        let ticket = Ticket { tell, _permit: permit };
+        let ticket = Ticket::One { tell, _permit: permit };
         loop {
             let progress = shared.progress.notified();
             tokio::pin!(progress);
@@ -144,11 +151,7 @@ impl Publish {
                 state.check_open()?;
                 check_size(&draft, state.message_bytes)?;
                 if state.outbox.has_room() {
-                    let producer = shared.producer.clone();
-                    state.outbox.push(id, ticket, |sequence| {
-                        extras(&mut draft).producer = Some(Producer { id: producer, sequence });
-                        publish_frame(&draft, true)
-                    });
+                    state.put_in_line(draft, ticket, shared);
                     break;
                 }
             }
@@ -165,6 +168,19 @@ impl IntoFuture for Publish {
 
     fn into_future(self) -> Self::IntoFuture {
         async move { self.send(None).await?.await }.boxed()
+    }
+}
+
+impl State {
+    /// Numbers and encodes a message; there must be room in the outbox.
+    fn put_in_line(&mut self, mut draft: Draft, ticket: Ticket, shared: &Shared) {
+        let id = shared.ids.message_id();
+        draft.id = Some(id.clone());
+        let producer = shared.producer.clone();
+        self.outbox.push(id, ticket, |sequence| {
+            extras(&mut draft).producer = Some(Producer { id: producer, sequence });
+            publish_frame(&draft, true)
+        });
     }
 }
 
@@ -202,6 +218,8 @@ impl Future for Pending {
 pub struct Publisher {
     client: Client,
     window: Arc<Semaphore>,
+    /// How many places the window has.
+    places: usize,
 }
 
 impl Publisher {
@@ -209,7 +227,8 @@ impl Publisher {
     pub const WINDOW_DEFAULT: usize = 256;
 
     pub(crate) fn new(client: Client, window: usize) -> Self {
-        Publisher { client, window: Arc::new(Semaphore::new(window.clamp(1, Semaphore::MAX_PERMITS))) }
+        let places = window.clamp(1, Semaphore::MAX_PERMITS);
+        Publisher { client, window: Arc::new(Semaphore::new(places)), places }
     }
 
     /// A message for [`Publisher::send`].
@@ -224,5 +243,54 @@ impl Publisher {
     pub async fn send(&self, message: Publish) -> Result<Pending> {
         let permit = self.window.clone().acquire_owned().await.map_err(|_| Error::Closed)?;
         message.send(Some(permit)).await
+    }
+
+    /// Sends many messages at once, which costs little more than sending one; waits while the window is full. A
+    /// message that is wrong in a way that can be seen from here has its error in its place.
+    ///
+    /// # Errors
+    /// The client is closed.
+    pub async fn send_all(&self, messages: Vec<Publish>) -> Result<PendingBatch> {
+        let places = u32::try_from(messages.len().min(self.places)).unwrap_or(u32::MAX);
+        let permit = self.window.clone().acquire_many_owned(places).await.map_err(|_| Error::Closed)?;
+        let answers = Answers::new(messages.len(), Some(permit));
+        let shared = self.client.shared();
+        let mut line = messages.into_iter().enumerate().peekable();
+        while line.peek().is_some() {
+            let progress = shared.progress.notified();
+            tokio::pin!(progress);
+            progress.as_mut().enable();
+            if self.put_what_fits(&mut line, &answers)? {
+                shared.wake.notify_one();
+            }
+            if line.peek().is_some() {
+                progress.await;
+            }
+        }
+        Ok(PendingBatch(answers))
+    }
+
+    /// Puts as many messages in line as there is room for; answers whether there were any.
+    fn put_what_fits(
+        &self,
+        line: &mut Peekable<Enumerate<IntoIter<Publish>>>,
+        answers: &Arc<Answers>,
+    ) -> Result<bool> {
+        let shared = self.client.shared();
+        let mut state = shared.lock();
+        state.check_open()?;
+        let mut any = false;
+        while state.outbox.has_room()
+            && let Some((index, message)) = line.next()
+        {
+            any = true;
+            let ticket = Ticket::Batch(answers.place(index));
+            let limit = state.message_bytes;
+            match message.draft.and_then(|draft| check_size(&draft, limit).map(|()| draft)) {
+                Ok(draft) => state.put_in_line(draft, ticket, shared),
+                Err(error) => ticket.tell(Err(error)),
+            }
+        }
+        Ok(any)
     }
 }

@@ -8,10 +8,11 @@ mod send;
 
 pub(crate) use send::{Batch, publish as publish_frame};
 
+use crate::batch::Ticket;
 use crate::client::ConnectionState;
 use crate::feed::{Feed, Phase, Wish};
 use crate::session::Outbox;
-use crate::{Endpoint, Error, Message, Receipt, Result};
+use crate::{Endpoint, Error, Message, Result};
 use arqon_core::env::Env;
 use arqon_core::hash::Map;
 use arqon_core::ids::IdMaker;
@@ -21,15 +22,9 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
-
-/// Who waits for a receipt. The permit, where there is one, is a place in a publisher's window.
-pub(crate) struct Ticket {
-    pub(crate) tell: oneshot::Sender<Result<Receipt>>,
-    pub(crate) _permit: Option<OwnedSemaphorePermit>,
-}
 
 /// Who waits for the answer to a command.
 pub(crate) enum Waiting {
@@ -149,7 +144,7 @@ impl State {
     pub(crate) fn close(&mut self, error: &Error) {
         self.lost(&error.to_string());
         for ticket in self.outbox.close() {
-            let _ = ticket.tell.send(Err(error.clone()));
+            ticket.tell(Err(error.clone()));
         }
         for queued in std::mem::take(&mut self.queued) {
             if let Waiting::Call(tell) = queued.waiting {

@@ -171,10 +171,11 @@ async fn look_again(endpoint: &Endpoint, tls: &Tls, limit: (&dyn Clock, Duration
 }
 
 fn upgrade(endpoint: &Endpoint, hello: &Hello<'_>) -> Result<Request<()>, Failure> {
-    let mut path = endpoint.path("/ws");
+    // One confirm for a run of messages; a server that does not know this confirms each.
+    let mut path = format!("{}?confirms=runs", endpoint.path("/ws"));
     if let Some(agent) = hello.agent {
         // Names are segments, which need no escaping in a query.
-        path = format!("{path}?agent={agent}");
+        path = format!("{path}&agent={agent}");
         if !hello.skills.is_empty() {
             path = format!("{path}&skills={}", hello.skills.join(","));
         }

@@ -117,6 +117,25 @@ impl<F: Clone, T> Outbox<F, T> {
         self.remove(index)
     }
 
+    /// The server's good answer about a message and those that were sent behind it, `count` in all; gives their ids and
+    /// tickets back. It never answers for one that was not sent, or not right behind the one before.
+    pub fn answered_run(&mut self, id: &MessageId, count: u64) -> impl Iterator<Item = (MessageId, T)> {
+        let first = self.find(id).unwrap_or(0);
+        let known = self.entries.get(first).filter(|entry| entry.id == *id).map(|entry| entry.sequence);
+        let follows = |(i, entry): &(usize, &Entry<F, T>)| {
+            known.is_some_and(|from| entry.sequence == from + *i as u64)
+                && first + i < self.sent.max(first + 1)
+        };
+        let most = usize::try_from(count).unwrap_or(usize::MAX);
+        let found = self.entries.iter().skip(first).take(most).enumerate().take_while(follows).count();
+        if found > 0 {
+            self.failing_since = None;
+            self.backoff.reset();
+        }
+        self.sent -= found.min(self.sent.saturating_sub(first));
+        self.entries.drain(first..first + found).map(|entry| (entry.id, entry.ticket))
+    }
+
     /// The server would not take this message now, but may later. It and all after it are sent again, in order, after
     /// a pause; `after` is the pause that the server asked for.
     pub fn refused(

@@ -2,7 +2,7 @@
 //!
 //! Invariant: one function per thing that a server says, each of which leaves the state whole.
 
-use super::{Shared, State, Ticket, Waiting};
+use super::{Shared, State, Waiting};
 use crate::feed::{Item, Phase};
 use crate::session::Verdict;
 use crate::{Error, Gap, Message, Receipt, Result};
@@ -43,6 +43,13 @@ struct ReceiptData<'a> {
     duplicate: bool,
     room: &'a str,
     channel: &'a str,
+    /// How many messages it stands for: this one and those that were sent behind it.
+    #[serde(default = "one")]
+    count: u64,
+}
+
+fn one() -> u64 {
+    1
 }
 
 impl Shared {
@@ -92,39 +99,60 @@ impl Shared {
 
     fn publish_answered(&self, state: &mut State, id: &str, answer: Result<Bytes, arqon_core::Error>) {
         let Ok(id) = MessageId::parse(id) else { return };
-        let ticket = match &answer {
-            Err(error) if error.code().is_retryable() => {
-                let now = self.env.clock.monotonic();
-                match state.outbox.refused(&id, now, error.retry_after(), self.env.random.next_u64()) {
-                    Verdict::Kept => return,
-                    Verdict::GivenUp(ticket) => Some(ticket),
-                    Verdict::Unknown => None,
-                }
-            }
-            _ => state.outbox.answered(&id),
+        let refused = match answer {
+            Ok(data) => return confirmed(state, &id, &data),
+            Err(error) => error,
         };
-        match (ticket, answer) {
-            (Some(Ticket { tell, .. }), answer) => {
-                let _ = tell.send(answer.map_err(Error::Refused).and_then(|data| receipt(&data)));
+        let ticket = if refused.code().is_retryable() {
+            let now = self.env.clock.monotonic();
+            match state.outbox.refused(&id, now, refused.retry_after(), self.env.random.next_u64()) {
+                Verdict::Kept => return,
+                Verdict::GivenUp(ticket) => Some(ticket),
+                Verdict::Unknown => None,
             }
-            (None, Err(error)) => {
-                tracing::warn!(code = error.code().as_str(), %error, "a message without a confirm was refused");
+        } else {
+            state.outbox.answered(&id)
+        };
+        match ticket {
+            Some(ticket) => ticket.tell(Err(Error::Refused(refused))),
+            None => {
+                let code = refused.code().as_str();
+                tracing::warn!(code, error = %refused, "a message without a confirm was refused");
             }
-            (None, Ok(_)) => {}
         }
     }
 }
 
-fn receipt(data: &[u8]) -> Result<Receipt> {
+/// Takes a confirm in, which may stand for several messages.
+fn confirmed(state: &mut State, id: &MessageId, data: &[u8]) {
+    match receipt(data) {
+        Ok((first, count)) => {
+            for (behind, (id, ticket)) in (0..).zip(state.outbox.answered_run(id, count)) {
+                let Position { epoch, offset } = first.position;
+                let position = Position { epoch, offset: offset + behind };
+                ticket.tell(Ok(Receipt { id, position, ..first.clone() }));
+            }
+        }
+        Err(error) => {
+            if let Some(ticket) = state.outbox.answered(id) {
+                ticket.tell(Err(error));
+            }
+        }
+    }
+}
+
+/// The receipt of the first message, and how many it stands for.
+fn receipt(data: &[u8]) -> Result<(Receipt, u64)> {
     let wrong = |e: serde_json::Error| Error::Protocol(format!("a receipt: {e}"));
     let data: ReceiptData<'_> = serde_json::from_slice(data).map_err(wrong)?;
-    Ok(Receipt {
+    let receipt = Receipt {
         id: MessageId::parse(data.id)?,
         position: Position::parse(data.position)?,
         duplicate: data.duplicate,
         room: RoomName::parse(data.room)?,
         channel: ChannelName::parse(data.channel)?,
-    })
+    };
+    Ok((receipt, data.count.max(1)))
 }
 
 /// The key of the subscription that has this id on the wire.

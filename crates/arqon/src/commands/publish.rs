@@ -51,7 +51,7 @@ pub(crate) struct Pub {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(super) expires_in: Option<Duration>,
     /// Messages on their way at once (1 to 1024).
-    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..=1024))]
     window: u16,
     /// How long to keep trying when the server goes away or its disk is full: a time or `forever`.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = patience)]
@@ -99,23 +99,16 @@ impl Pub {
         }
     }
 
-    /// A message with everything that the options say of it.
-    pub(super) fn message(&self, publisher: &Publisher, payload: Payload) -> arqon_client::Publish {
-        let key = self.key_field.as_deref().and_then(|field| key_of(&payload, field));
-        let mut message = publisher.message(&self.address, payload).priority(self.priority);
+    /// A message with everything that the options say of all of them.
+    pub(super) fn message(&self, publisher: &Publisher) -> arqon_client::Publish {
+        let mut message = publisher.message(&self.address, Payload::text("")).priority(self.priority);
         if let Some(metadata) = &self.metadata {
             message = message.metadata(metadata.clone());
         }
         if let Some(to) = &self.reply_to {
             message = message.reply_to(to.clone());
         }
-        if let Some(after) = self.expires_in {
-            message = message.expires_in(after);
-        }
-        match key {
-            Some(key) => message.idempotency_key(key),
-            None => message,
-        }
+        message
     }
 }
 

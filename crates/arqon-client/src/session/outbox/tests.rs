@@ -83,3 +83,21 @@ fn closing_gives_every_ticket_back() {
     assert_eq!(outbox.close().collect::<Vec<_>>(), [1, 3]);
     assert!(outbox.is_empty());
 }
+
+#[test]
+fn one_answer_stands_for_a_run_of_what_was_sent() {
+    let mut outbox = filled(6);
+    (1..=5).for_each(|n| assert_eq!(outbox.next_frame(NOW), Some(n)));
+    let run = |outbox: &mut Outbox<u64, u64>, first, count| -> Vec<u64> {
+        outbox.answered_run(&id(first), count).map(|(_, ticket)| ticket).collect()
+    };
+    assert_eq!(run(&mut outbox, 9, 2), [0u64; 0], "nobody knows it");
+    assert_eq!(run(&mut outbox, 2, 2), [2, 3]);
+    assert_eq!(run(&mut outbox, 1, 3), [1], "4 does not stand right behind 1");
+    assert_eq!(run(&mut outbox, 4, 9), [4, 5], "6 was not sent");
+    assert_eq!(frames(&mut outbox, NOW), [6]);
+    outbox.lost();
+    assert_eq!(frames(&mut outbox, NOW), [6]);
+    assert_eq!(run(&mut outbox, 6, 1), [6]);
+    assert!(outbox.is_empty());
+}

@@ -1,8 +1,9 @@
 //! Lines from standard input and files, read in large chunks.
 //!
-//! Invariant: memory is bounded by one chunk and one line; dropping the future of [`Lines::next`] loses nothing.
+//! Invariant: memory is bounded by one chunk and one line; dropping the future of [`Lines::next`] loses nothing. Lines
+//! share the chunk that they were read in.
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
@@ -35,13 +36,6 @@ impl Source {
     }
 }
 
-/// One line, and whether something in it was not UTF-8 and had to be replaced.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Line {
-    pub(super) text: String,
-    pub(super) mended: bool,
-}
-
 /// All lines of all sources, in order.
 pub(super) struct Lines {
     sources: VecDeque<Source>,
@@ -59,18 +53,20 @@ impl Lines {
         Lines { sources, reader: None, buffer, searched: 0, taken: 0 }
     }
 
-    /// The next line without its end; `None` after the last.
-    pub(super) async fn next(&mut self) -> io::Result<Option<Line>> {
+    /// The next lines without their ends, at most `most`: those that are here, or the first that comes. None after the
+    /// last.
+    pub(super) async fn next(&mut self, most: usize) -> io::Result<Vec<Bytes>> {
         loop {
-            if let Some(line) = self.take_line(false) {
-                return Ok(Some(line));
+            let lines: Vec<Bytes> = std::iter::from_fn(|| self.take_line(false)).take(most.max(1)).collect();
+            if !lines.is_empty() {
+                return Ok(lines);
             }
             let Some((name, reader)) = &mut self.reader else {
                 match self.sources.pop_front() {
-                    None => return Ok(None),
+                    None => return Ok(Vec::new()),
                     Some(Source::Payload(text)) => {
                         self.taken += text.len() as u64;
-                        return Ok(Some(Line { text, mended: false }));
+                        return Ok(vec![text.into()]);
                     }
                     Some(source) => self.reader = Some(open(source)?),
                 }
@@ -85,14 +81,14 @@ impl Lines {
             if read.map_err(|e| io::Error::new(e.kind(), format!("cannot read {name}: {e}")))? == 0 {
                 self.reader = None;
                 if let Some(line) = self.take_line(true) {
-                    return Ok(Some(line));
+                    return Ok(vec![line]);
                 }
             }
         }
     }
 
-    fn take_line(&mut self, at_end: bool) -> Option<Line> {
-        let found = self.buffer[self.searched..].iter().position(|b| *b == b'\n');
+    fn take_line(&mut self, at_end: bool) -> Option<Bytes> {
+        let found = line_break(&self.buffer[self.searched..]);
         let (length, skip) = match found {
             Some(at) => (self.searched + at, 1),
             None if at_end && !self.buffer.is_empty() => (self.buffer.len(), 0),
@@ -101,16 +97,21 @@ impl Lines {
                 return None;
             }
         };
-        let line = self.buffer.split_to(length);
+        let mut line = self.buffer.split_to(length).freeze();
         self.buffer.advance(skip);
         self.searched = 0;
         self.taken += (length + skip) as u64;
-        let line = line.strip_suffix(b"\r").unwrap_or(&line);
-        Some(match std::str::from_utf8(line) {
-            Ok(text) => Line { text: text.to_owned(), mended: false },
-            Err(_) => Line { text: String::from_utf8_lossy(line).into_owned(), mended: true },
-        })
+        if line.ends_with(b"\r") {
+            line.truncate(length - 1);
+        }
+        Some(line)
     }
+}
+
+/// Where the first line break is. The standard library finds it many bytes at a time, but only for readers.
+fn line_break(bytes: &[u8]) -> Option<usize> {
+    let passed = io::BufRead::skip_until(&mut &*bytes, b'\n').ok()?;
+    passed.checked_sub(1).filter(|at| bytes[*at] == b'\n')
 }
 
 fn open(source: Source) -> io::Result<(String, Box<dyn AsyncRead + Unpin + Send>)> {
@@ -129,45 +130,36 @@ fn open(source: Source) -> io::Result<(String, Box<dyn AsyncRead + Unpin + Send>
 mod tests {
     use super::*;
 
-    fn read(chunks: &'static [&'static [u8]]) -> Vec<Line> {
-        let mut reader = tokio_test_reader(chunks);
+    fn read(chunks: &'static [&'static [u8]], most: usize) -> Vec<Bytes> {
+        let mut reader: Box<dyn AsyncRead + Unpin + Send> = Box::new(tokio::io::empty());
+        for chunk in chunks {
+            reader = Box::new(reader.chain(*chunk));
+        }
         let mut lines = Lines::new(Vec::new());
-        lines.reader = Some(("test".to_owned(), reader.take().unwrap()));
+        lines.reader = Some(("test".to_owned(), reader));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let mut all = Vec::new();
-            while let Some(line) = lines.next().await.unwrap() {
-                all.push(line);
+            loop {
+                let some = lines.next(most).await.unwrap();
+                assert!(some.len() <= most);
+                if some.is_empty() {
+                    break;
+                }
+                all.extend(some);
             }
             assert_eq!(lines.taken as usize, chunks.iter().map(|c| c.len()).sum::<usize>());
             all
         })
     }
 
-    fn tokio_test_reader(chunks: &'static [&'static [u8]]) -> Option<Box<dyn AsyncRead + Unpin + Send>> {
-        let mut reader: Box<dyn AsyncRead + Unpin + Send> = Box::new(tokio::io::empty());
-        for chunk in chunks {
-            reader = Box::new(reader.chain(*chunk));
-        }
-        Some(reader)
-    }
-
-    fn texts(chunks: &'static [&'static [u8]]) -> Vec<String> {
-        read(chunks).into_iter().map(|line| line.text).collect()
-    }
-
     #[test]
     fn lines_are_found_wherever_chunks_break() {
-        assert_eq!(texts(&[b"one\ntw", b"o\n\nthr", b"ee"]), ["one", "two", "", "three"]);
-        assert_eq!(texts(&[b"a\r\nb\n"]), ["a", "b"]);
-        assert_eq!(texts(&[b""]), [""; 0]);
-        assert_eq!(texts(&[b"\n"]), [""]);
-    }
-
-    #[test]
-    fn what_is_not_utf8_is_mended_and_said() {
-        let lines = read(&[b"good\nb\xffd\n"]);
-        assert_eq!(lines[1], Line { text: "b\u{fffd}d".to_owned(), mended: true });
-        assert!(!lines[0].mended);
+        for most in [1, 2, 9] {
+            assert_eq!(read(&[b"one\ntw", b"o\n\nthr", b"ee"], most), ["one", "two", "", "three"]);
+            assert_eq!(read(&[b"a\r\nb\n"], most), ["a", "b"]);
+            assert_eq!(read(&[b""], most), [""; 0]);
+            assert_eq!(read(&[b"\n"], most), [""]);
+        }
     }
 }

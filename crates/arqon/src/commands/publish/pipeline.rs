@@ -3,15 +3,16 @@
 //! Invariant: success is reported only when every line has its receipt.
 
 use super::Pub;
-use super::input::{Line, Lines, Source};
+use super::input::{Lines, Source};
 use super::receipts::Receipts;
 use crate::connect::Outcome;
 use crate::failure::Failure;
 use crate::options::Global;
 use crate::progress::{Progress, counted, grouped};
 use crate::terminal::note;
-use arqon_client::{Code, Error, Payload, Pending, Publisher, Receipt, SystemEnvironment};
+use arqon_client::{Code, Error, Payload, PendingBatch, Publish, Publisher, Receipt, SystemEnvironment};
 use arqon_core::env::Clock;
+use bytes::Bytes;
 use std::collections::VecDeque;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -20,6 +21,8 @@ use std::time::Duration;
 const REFUSED_SHOWN: u64 = 10;
 /// A bar is drawn for what takes longer than this.
 const BAR_AFTER: Duration = Duration::from_millis(700);
+/// Messages sent together at most: a quarter of the usual window, so that sending and confirming overlap.
+const BATCH: usize = 256;
 /// How many receipts pass between looks at the clock.
 const LOOK_EVERY: u64 = 256;
 
@@ -29,6 +32,8 @@ struct Counts {
     duplicates: u64,
     refused: u64,
     mended: u64,
+    /// Lines that begin as a JSON object does and are none.
+    broken: u64,
     without_key: u64,
 }
 
@@ -36,6 +41,8 @@ pub(super) struct Pipeline<'a> {
     command: &'a Pub,
     global: &'a Global,
     publisher: &'a Publisher,
+    /// A message with everything but its content.
+    blank: Publish,
     clock: SystemEnvironment,
     counts: Counts,
     out: Receipts<std::io::Stdout>,
@@ -52,6 +59,7 @@ impl<'a> Pipeline<'a> {
             command,
             global,
             publisher,
+            blank: command.message(publisher),
             clock: SystemEnvironment::new(),
             counts: Counts::default(),
             out: Receipts::new(std::io::stdout()),
@@ -66,25 +74,30 @@ impl<'a> Pipeline<'a> {
         self.total = sources.iter().map(Source::bytes).sum();
         let window = usize::from(self.command.window);
         let mut lines = Lines::new(sources);
-        let mut pending: VecDeque<(u64, Pending)> = VecDeque::new();
-        let (mut number, mut at_end) = (0, false);
-        while !(at_end && pending.is_empty()) {
+        let mut under_way = UnderWay::default();
+        let mut at_end = false;
+        while !(at_end && under_way.batches.is_empty()) {
+            let room = window - under_way.messages;
             tokio::select! {
                 biased;
-                result = first(&mut pending), if !pending.is_empty() => {
-                    let line = pending.pop_front().map_or(0, |(line, _)| line);
-                    self.record(line, result, lines.taken)?;
-                    if pending.is_empty() {
+                (first, results) = under_way.first(), if !under_way.batches.is_empty() => {
+                    for (line, result) in (first..).zip(results) {
+                        self.record(line, result, lines.taken)?;
+                    }
+                    if under_way.batches.is_empty() {
                         self.out.flush()?;
                     }
                 }
-                line = lines.next(), if !at_end && pending.len() < window => match line.map_err(Failure::failed)? {
-                    None => at_end = true,
-                    Some(line) => {
-                        number += 1;
-                        match self.send(line).await {
-                            Ok(sent) => pending.push_back((number, sent)),
-                            Err(error) => self.refused(number, error)?,
+                read = lines.next(room.min(BATCH)), if !at_end && room > 0 => {
+                    let read = read.map_err(Failure::failed)?;
+                    at_end = read.is_empty();
+                    if !at_end {
+                        let batch: Vec<Publish> =
+                            (under_way.next..).zip(read).map(|(number, line)| self.message(number, &line)).collect();
+                        let count = batch.len();
+                        match self.publisher.send_all(batch).await {
+                            Ok(sent) => under_way.add(count, sent),
+                            Err(error) => return Err(self.ended(under_way.next, error)),
                         }
                     }
                 },
@@ -94,13 +107,32 @@ impl<'a> Pipeline<'a> {
         self.finish()
     }
 
-    async fn send(&mut self, line: Line) -> Result<Pending, Error> {
-        self.counts.mended += u64::from(line.mended);
-        let payload = Payload::line(&line.text);
-        if let Some(field) = &self.command.key_field {
-            self.counts.without_key += u64::from(super::key_of(&payload, field).is_none());
+    /// The message of a line.
+    fn message(&mut self, number: u64, line: &Bytes) -> Publish {
+        let (payload, broken) = Payload::shared_line(line).unwrap_or_else(|_| {
+            self.counts.mended += 1;
+            let mended = Bytes::from(String::from_utf8_lossy(line).into_owned());
+            Payload::shared_line(&mended).expect("it was mended")
+        });
+        if let Some(why) = broken {
+            self.counts.broken += 1;
+            if self.counts.broken == 1 && !self.global.quiet {
+                note(&format!(
+                    "line {number} begins like a JSON object and is none ({why}); it is sent as text"
+                ));
+            }
         }
-        self.publisher.send(self.command.message(self.publisher, payload)).await
+        let field = self.command.key_field.as_deref();
+        let key = field.and_then(|field| super::key_of(&payload, field));
+        self.counts.without_key += u64::from(field.is_some() && key.is_none());
+        let mut message = self.blank.with_payload(payload);
+        if let Some(after) = self.command.expires_in {
+            message = message.expires_in(after);
+        }
+        match key {
+            Some(key) => message.idempotency_key(key),
+            None => message,
+        }
     }
 
     fn record(&mut self, line: u64, result: Result<Receipt, Error>, bytes: u64) -> Result<(), Failure> {
@@ -141,10 +173,7 @@ impl<'a> Pipeline<'a> {
         let wrong_for_all = matches!(error.field(), Some("address" | "to" | "reply_to" | "metadata"));
         if !by_itself || wrong_for_all {
             self.out.flush()?;
-            let failure = Failure::from(error);
-            let so_far = grouped(self.counts.confirmed);
-            let at = format!("at message {} ({so_far} confirmed before)", grouped(line));
-            return Err(if line > 1 { failure.during(at).line(line) } else { failure });
+            return Err(self.ended(line, error));
         }
         self.counts.refused += 1;
         self.refusal = self.refusal.or(error.code());
@@ -156,11 +185,22 @@ impl<'a> Pipeline<'a> {
         Ok(())
     }
 
+    /// What ends it, with how far it came.
+    fn ended(&self, line: u64, error: Error) -> Failure {
+        let failure = Failure::from(error);
+        let so_far = grouped(self.counts.confirmed);
+        let at = format!("at message {} ({so_far} confirmed before)", grouped(line));
+        if line > 1 { failure.during(at).line(line) } else { failure }
+    }
+
     fn finish(mut self) -> Outcome {
         self.progress = None;
-        let Counts { confirmed, duplicates, refused, mended, without_key } = self.counts;
+        let Counts { confirmed, duplicates, refused, mended, broken, without_key } = self.counts;
         if mended > 0 && !self.global.quiet {
             note(&format!("not UTF-8: {}; what could not be read was replaced", counted(mended, "line")));
+        }
+        if broken > 1 && !self.global.quiet {
+            note(&format!("sent as text, since they are broken JSON: {}", counted(broken, "line")));
         }
         if without_key > 0 && !self.global.quiet {
             let field = self.command.key_field.as_deref().unwrap_or_default();
@@ -210,10 +250,36 @@ fn is_terminal() -> bool {
     std::io::IsTerminal::is_terminal(&std::io::stdout())
 }
 
-/// The oldest result to come.
-async fn first(pending: &mut VecDeque<(u64, Pending)>) -> Result<Receipt, Error> {
-    match pending.front_mut() {
-        Some((_, receipt)) => receipt.await,
-        None => std::future::pending().await,
+/// Batches that are on their way, oldest first.
+struct UnderWay {
+    /// The number of the first message of each, how many it has, and the receipts to come.
+    batches: VecDeque<(u64, usize, PendingBatch)>,
+    messages: usize,
+    /// The number of the next message.
+    next: u64,
+}
+
+impl Default for UnderWay {
+    fn default() -> Self {
+        UnderWay { batches: VecDeque::new(), messages: 0, next: 1 }
+    }
+}
+
+impl UnderWay {
+    fn add(&mut self, count: usize, sent: PendingBatch) {
+        self.batches.push_back((self.next, count, sent));
+        self.messages += count;
+        self.next += count as u64;
+    }
+
+    /// The oldest results to come, with the number of the first. Dropping this future loses nothing.
+    async fn first(&mut self) -> (u64, Vec<Result<Receipt, Error>>) {
+        let Some((number, count, receipts)) = self.batches.front_mut() else {
+            return std::future::pending().await;
+        };
+        let (number, count, results) = (*number, *count, receipts.await);
+        self.batches.pop_front();
+        self.messages -= count;
+        (number, results)
     }
 }
