@@ -24,7 +24,8 @@ use std::time::Duration;
   arqon sub 'repo:*'                           see what is said, as it is said
   git log --oneline | arqon pub repo:history   each line becomes a message
 
-Exit codes: 0 done, 1 failed, 2 used wrongly, 3 refused (rights), 4 not reachable."
+Exit codes: 0 done, 1 failed, 2 used wrongly, 3 refused (rights), 4 not reachable,
+5 a promise found broken (torture)."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]

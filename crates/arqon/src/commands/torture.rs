@@ -56,12 +56,13 @@ const SHORTEST: Duration = Duration::from_secs(4);
   arqon torture --faults kill,cut --rounds 5 --seed 42
   arqon torture --json | jq 'select(.event == \"verdict\")'
 
-It starts this same binary in a scratch folder on free ports, with publishers, plain and durable readers, and two that ask
-and answer; a bus of yours is not touched. A full disk is a small file system of its own, never yours. The clients write
-down what they sent, what was confirmed and what they saw; the judge reads nothing else. Ctrl-C ends early and judges.
+It starts this same binary in a scratch folder on free ports, with publishers, plain and durable
+readers, and two that ask and answer; a bus of yours is not touched. A full disk is a small file
+system of its own, never yours. The clients write down what they sent, what was confirmed and what
+they saw; the judge reads nothing else. Ctrl-C ends early and judges.
 
-Exit codes: 0 nothing confirmed was lost in silence, and nothing came twice, out of order or changed; 5 a promise was
-broken, and the evidence is kept; 1 the run could not be judged to its end.")]
+Exit codes: 0 nothing confirmed was lost in silence, and nothing came twice, out of order or
+changed; 5 a promise was broken, the evidence is kept; 1 it could not be judged to its end.")]
 pub(crate) struct Torture {
     /// How long, such as `5m` or `1h` [default: 1m].
     #[arg(long = "for", value_name = "TIME", value_parser = duration, conflicts_with = "rounds")]
@@ -79,17 +80,22 @@ pub(crate) struct Torture {
     /// things].
     #[arg(long, value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
     dir: Option<PathBuf>,
-    /// What is done.
+    /// What is done: any of kill, stop, cut, full, truncate, flip [default: all].
     #[arg(
         long,
+        value_name = "FAULTS",
         value_delimiter = ',',
         default_value = "kill,stop,cut,full,truncate,flip",
-        hide_default_value = true
+        hide_default_value = true,
+        hide_possible_values = true
     )]
     faults: Vec<Fault>,
     /// How many clients publish; each about 400 messages a second.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=64))]
     publishers: u64,
+    /// Another engine for the bus. `memory:` shows what a bus that keeps nothing looks like.
+    #[arg(long, value_name = "URL", value_parser = ["memory:"], hide_possible_values = true)]
+    engine: Option<String>,
     /// Writes a report for a browser: one file that needs nothing else.
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     report: Option<PathBuf>,
@@ -121,6 +127,13 @@ impl Torture {
         let mut faults = self.faults.clone();
         faults.sort_unstable();
         faults.dedup();
+        let mut left_out = Vec::new();
+        if self.engine.is_some() {
+            let reason = "the engine keeps no files of its own here";
+            let files = |fault: &Fault| matches!(fault, Fault::Full | Fault::Truncate | Fault::Flip);
+            left_out =
+                faults.extract_if(.., |fault| files(fault)).map(|fault| (fault, reason.to_owned())).collect();
+        }
         // Before there is any thread: it begins this process anew.
         let namespace = if faults.contains(&Fault::Full) { disk::enter_namespace() } else { Ok(()) };
         let folder = TempDir::with_prefix_in("arqon-torture-", &dir).map_err(|e| {
@@ -128,6 +141,7 @@ impl Torture {
                 .todo("name a folder that you may write with --dir")
         })?;
         let mut story = Story::new(seed, self.command(seed), folder.path().to_owned());
+        story.left_out = left_out;
         if faults.contains(&Fault::Full) {
             match namespace.and_then(|()| disk::probe(folder.path())) {
                 Ok(how) => story.disk = Some(how),
@@ -223,6 +237,7 @@ impl Torture {
                 kind,
                 faults: &story.faults.clone(),
                 publishers: self.publishers,
+                engine: self.engine.as_deref(),
                 length,
                 long_stops: self.rounds.is_none() && time >= LONG,
             };

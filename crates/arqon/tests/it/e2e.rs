@@ -14,6 +14,7 @@ mod kills;
 mod proof;
 mod proof_tests;
 mod readers;
+mod torture;
 
 use arqon_testkit::process::Site;
 use std::time::Duration;

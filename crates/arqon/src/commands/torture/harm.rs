@@ -23,7 +23,7 @@ pub(super) fn harm(data: &Path, fault: Fault, dice: &mut Dice) -> Result<String>
         true => dice.below(used.max(1)),
         false => used.saturating_sub(1 + dice.below(used.clamp(1, 20_000))),
     };
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = readable(&path);
     if fault == Fault::Truncate {
         file.set_len(at)?;
         return Ok(format!("{name} cut short at byte {at} of {used} used"));
@@ -37,6 +37,15 @@ pub(super) fn harm(data: &Path, fault: Fault, dice: &mut Dice) -> Result<String>
         return Ok(format!("bit {bit} of byte {at} of {used} used flipped in {name}"));
     }
     Ok(format!("{name} is empty; nothing to flip"))
+}
+
+/// `segment 2` for `0000000000000002.seg`.
+fn readable(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    match name.strip_suffix(".seg").map(|number| number.trim_start_matches('0')) {
+        Some(number) => format!("segment {number}"),
+        None => name,
+    }
 }
 
 /// Mostly one of the last segments, at times another file.

@@ -17,8 +17,19 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-/// Judges one round by the notes in a folder. `damage` says whether files were harmed, which alone excuses gaps.
-pub(super) fn judge(folder: &Path, damage: bool) -> io::Result<Verdict> {
+/// What happened that excuses something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Excuse {
+    /// Nothing.
+    None,
+    /// The bus refused messages for a while. What was under way behind a refused one may be stored before it.
+    Refusals,
+    /// Files were harmed. What was in them may be gone, as long as a gap names it.
+    Damage,
+}
+
+/// Judges one round by the notes in a folder.
+pub(super) fn judge(folder: &Path, excuse: Excuse) -> io::Result<Verdict> {
     let mut verdict = Verdict::default();
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in std::fs::read_dir(folder)? {
@@ -36,9 +47,9 @@ pub(super) fn judge(folder: &Path, damage: bool) -> io::Result<Verdict> {
         epochs.begin_reader();
         each_line(path, |words| epochs.read(words))?;
     }
-    ledger.check(&epochs, damage, &mut verdict);
+    ledger.check(&epochs, excuse == Excuse::Damage, &mut verdict);
     for path in named("read-") {
-        let mut reader = reader::Reader::new(name(path), &ledger, &epochs, damage);
+        let mut reader = reader::Reader::new(name(path), &ledger, &epochs, excuse);
         each_line(path, |words| reader.read(words, &mut verdict))?;
         reader.finish(&mut verdict);
     }

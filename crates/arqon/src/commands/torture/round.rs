@@ -8,11 +8,13 @@ use super::dice::Dice;
 use super::disk::SmallDisk;
 use super::fleet::{Fleet, World};
 use super::harm;
-use super::judge::{Verdict, judge};
+use super::judge::{Excuse, Verdict, judge};
 use super::plan::{Deck, Fault, Kind};
 use super::proxy::{Proxy, Weather};
 use crate::commands::stage::Stage;
 use anyhow::{Context, Result, bail};
+use arqon_client::credentials::Credentials;
+use arqon_client::{Endpoint, SystemEnvironment};
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,6 +42,8 @@ pub(super) struct Script<'a> {
     pub(super) publishers: u64,
     /// How long faults are done.
     pub(super) length: Duration,
+    /// Another engine than the embedded one.
+    pub(super) engine: Option<&'a str>,
     /// Whether a stop may be as long as [`LONG_STOP`].
     pub(super) long_stops: bool,
 }
@@ -91,6 +95,13 @@ impl<'a> Round<'a> {
             .with_setting("ARQON_LOG__SEGMENT_BYTES", "1 MiB")
             .with_setting("ARQON_WS__PING_INTERVAL_SECONDS", "2s")
             .with_setting("ARQON_WS__PING_TIMEOUT_SECONDS", "2s");
+        let stage = match script.engine {
+            // An engine without files keeps no key either; clients must be known to the next process all the same.
+            Some(engine) => stage
+                .with_setting("ARQON_SERVER__ENGINE", engine)
+                .with_setting("ARQON_AUTH__JWT_SECRET", &random_secret()),
+            None => stage,
+        };
         let dice = Dice::new(script.seed);
         Ok(Round { script, chronicle, tell, stage, disk, dice, bus: None, proxy: None })
     }
@@ -109,8 +120,7 @@ impl<'a> Round<'a> {
     pub(super) async fn play(&mut self, enough: &CancellationToken) -> Result<Verdict> {
         self.chronicle.round();
         self.bus = Some(self.stage.start_bus().await?);
-        let token = self.stage.data().join("identity/owner-token");
-        let token = std::fs::read_to_string(&token).context("the bus left no token")?.trim().to_owned();
+        let token = self.token()?;
         let proxy = Proxy::start(self.stage.address(), self.dice.branch(2)).await?;
         let world = World {
             relay: proxy.url().to_owned(),
@@ -134,8 +144,21 @@ impl<'a> Round<'a> {
             bus.kill().await.context("ending the bus")?;
         }
         let notes = self.stage.path().join("notes");
-        let damage = self.script.kind == Kind::Damage;
-        tokio::task::spawn_blocking(move || judge(&notes, damage)).await?.context("reading the notes")
+        let excuse = match self.script.kind {
+            Kind::Whole => Excuse::None,
+            Kind::Full => Excuse::Refusals,
+            Kind::Damage => Excuse::Damage,
+        };
+        tokio::task::spawn_blocking(move || judge(&notes, excuse)).await?.context("reading the notes")
+    }
+
+    /// What the bus left for the clients of its user, who is this process with another home.
+    fn token(&self) -> Result<String> {
+        let credentials = self.stage.path().join("config/arqon/credentials.json");
+        let endpoint = Endpoint::parse(&format!("http://{}", self.stage.address()))?;
+        let read =
+            Credentials::read(&credentials).context("cannot read the credentials that the bus left")?;
+        Ok(read.find(&endpoint).context("the bus left no token")?.token.clone())
     }
 
     fn say(&self, moment: Moment) {
@@ -324,4 +347,9 @@ impl<'a> Round<'a> {
         let start = self.start_bus().await.with_context(|| format!("after {detail}"))?;
         Ok((detail, Some(start)))
     }
+}
+
+fn random_secret() -> String {
+    let random = SystemEnvironment::new().env().random;
+    (0..4).map(|_| format!("{:016x}", random.next_u64())).collect()
 }

@@ -4,7 +4,7 @@
 
 use super::epochs::Epochs;
 use super::ledger::{Ledger, Sent};
-use super::{Broken, Evidence, Verdict, number, place};
+use super::{Broken, Evidence, Excuse, Verdict, number, place};
 use std::collections::{HashMap, HashSet};
 
 /// How a reader reads.
@@ -48,7 +48,7 @@ pub(super) struct Reader<'a> {
     name: &'a str,
     ledger: &'a Ledger,
     epochs: &'a Epochs,
-    damage: bool,
+    excuse: Excuse,
     kind: Kind,
     /// What it reads; absent is all.
     room: Option<String>,
@@ -62,12 +62,12 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(name: &'a str, ledger: &'a Ledger, epochs: &'a Epochs, damage: bool) -> Self {
+    pub(super) fn new(name: &'a str, ledger: &'a Ledger, epochs: &'a Epochs, excuse: Excuse) -> Self {
         Reader {
             name,
             ledger,
             epochs,
-            damage,
+            excuse,
             kind: Kind::Plain,
             room: None,
             channel: None,
@@ -77,6 +77,10 @@ impl<'a> Reader<'a> {
             asked: HashMap::new(),
             kept: HashSet::new(),
         }
+    }
+
+    fn damaged(&self) -> bool {
+        self.excuse == Excuse::Damage
     }
 
     /// One line.
@@ -176,7 +180,7 @@ impl<'a> Reader<'a> {
         if told_rank == got.rank {
             return false;
         }
-        if self.damage && self.kind != Kind::Audit && got.rank < told_rank {
+        if self.damaged() && self.kind != Kind::Audit && got.rank < told_rank {
             verdict.strays += 1;
         } else {
             let told = self.ledger.text(sent.room, told, self.epochs);
@@ -193,7 +197,7 @@ impl<'a> Reader<'a> {
             }
             Kind::Durable => verdict.redelivered += 1,
             // It was never confirmed, and damage took the first copy.
-            Kind::Plain if self.damage && self.unconfirmed(got) => verdict.strays += 1,
+            Kind::Plain if self.damaged() && self.unconfirmed(got) => verdict.strays += 1,
             _ => self.accuse(got, Broken::Duplicated, "delivered twice".to_owned(), verdict),
         }
     }
@@ -214,6 +218,10 @@ impl<'a> Reader<'a> {
         if last.is_some_and(|last| got.rank <= last) {
             self.accuse(got, Broken::Reordered, "delivered after something later".to_owned(), verdict);
         } else if let Some(number) = number.filter(|number| got.n < *number) {
+            if self.excuse == Excuse::Refusals {
+                verdict.overtaken += 1;
+                return;
+            }
             let text = format!("stored after message {number} of the same publisher");
             self.accuse(got, Broken::Reordered, text, verdict);
         }
@@ -231,7 +239,7 @@ impl<'a> Reader<'a> {
         let evidence = Evidence::new(self.name, text).place(format!("{room} {to}")).at(at);
         match to_rank {
             None => verdict.broken(Broken::Changed, evidence),
-            Some(_) if !self.damage => verdict.broken(Broken::Gap, evidence),
+            Some(_) if !self.damaged() => verdict.broken(Broken::Gap, evidence),
             Some(to) => {
                 let room = self.rooms.entry(room.to_owned()).or_default();
                 room.gaps.push((from_rank, to));
@@ -255,7 +263,7 @@ impl<'a> Reader<'a> {
             let rank = self.epochs.rank_of(self.ledger, sent.room, place);
             let covers =
                 |(from, to): &(Option<Rank>, Rank)| from.is_none_or(|from| rank > from) && rank <= *to;
-            if self.damage && self.rooms.get(room).is_some_and(|room| room.gaps.iter().any(covers)) {
+            if self.damaged() && self.rooms.get(room).is_some_and(|room| room.gaps.iter().any(covers)) {
                 verdict.in_gaps += 1;
                 continue;
             }

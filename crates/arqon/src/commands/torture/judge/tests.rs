@@ -1,6 +1,6 @@
 //! The judge must see each kind of broken promise, or its praise is worth nothing.
 
-use super::{Broken, Verdict, judge};
+use super::{Broken, Excuse, Verdict, judge};
 use std::fs;
 
 /// Publisher 0 sends four messages to `a:main` and gets the first three confirmed.
@@ -15,10 +15,14 @@ done 2 2 e-3
 ";
 
 fn verdict(publisher: &str, reader: &str, damage: bool) -> Verdict {
+    judged(publisher, reader, if damage { Excuse::Damage } else { Excuse::None })
+}
+
+fn judged(publisher: &str, reader: &str, excuse: Excuse) -> Verdict {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("pub-0.txt"), publisher).unwrap();
     fs::write(folder.path().join("read-r.txt"), reader).unwrap();
-    judge(folder.path(), damage).unwrap()
+    judge(folder.path(), excuse).unwrap()
 }
 
 fn got(n: u64, position: &str) -> String {
@@ -116,8 +120,15 @@ fn a_place_other_than_told_is_seen_both_ways() {
 #[test]
 fn numbers_of_a_publisher_keep_their_order() {
     let told = PUB.replace("done 2 0 e-1\ndone 2 1 e-2", "done 2 1 e-1\ndone 2 0 e-2");
-    let v = verdict(&told, &plain(&[got(1, "e-1"), got(0, "e-2"), got(2, "e-3")]), false);
-    check(&v, &[(Broken::Reordered, 1)]);
+    let reader = plain(&[got(1, "e-1"), got(0, "e-2"), got(2, "e-3")]);
+    check(&verdict(&told, &reader, false), &[(Broken::Reordered, 1)]);
+    // A refusal excuses that, and nothing else.
+    let v = judged(&told, &reader, Excuse::Refusals);
+    check(&v, &[]);
+    assert_eq!(v.overtaken, 1);
+    let reader = plain(&[got(1, "e-2"), got(0, "e-1"), got(2, "e-3")]);
+    check(&judged(PUB, &reader, Excuse::Refusals), &[(Broken::Reordered, 1)]);
+    check(&judged(PUB, &plain(&[gap("-", "e-3")]), Excuse::Refusals), &[(Broken::Lost, 3), (Broken::Gap, 1)]);
 }
 
 #[test]
@@ -195,7 +206,7 @@ fn wrong_answers_and_questions_that_arrive_twice_are_seen() {
     let folder = tempfile::tempdir().unwrap();
     let notes = "ask 1 1\nheard 1 1\nanswer 2 1 3\nask 3 2\nheard 3 2\nheard 3 2\nanswer 4 2 7\nask 5 3\n";
     fs::write(folder.path().join("ask.txt"), notes).unwrap();
-    let v = judge(folder.path(), false).unwrap();
+    let v = judge(folder.path(), Excuse::None).unwrap();
     check(&v, &[(Broken::Duplicated, 1), (Broken::Changed, 1)]);
     assert_eq!((v.asked, v.answered), (3, 2));
 }

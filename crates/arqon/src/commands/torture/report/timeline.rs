@@ -67,14 +67,17 @@ pub(super) fn svg(story: &Story) -> String {
             escape(&happening.detail)
         ));
     }
-    for step in 0..=6_u32 {
-        let at = story.took.mul_f64(f64::from(step) / 6.0);
-        let anchor = if step == 6 { "end" } else { "middle" };
-        let text = clock(at);
+    let every = tick(story.took);
+    for step in 0.. {
+        let at = every * step;
+        if at > story.took {
+            break;
+        }
         add(format!(
-            "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"{anchor}\">{text}</text>",
+            "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
             x(at),
-            BOTTOM + 18.0
+            BOTTOM + 18.0,
+            clock(at)
         ));
     }
     out.push_str("</svg></div>\n");
@@ -85,6 +88,13 @@ pub(super) fn svg(story: &Story) -> String {
 /// `2:05`.
 fn clock(at: Duration) -> String {
     format!("{}:{:02}", at.as_secs() / 60, at.as_secs() % 60)
+}
+
+/// A round distance between times on the axis, so that there are at most eight.
+fn tick(took: Duration) -> Duration {
+    let steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 86_400];
+    let fits = |seconds: &u64| took.as_secs() / seconds < 8;
+    Duration::from_secs(steps.into_iter().find(fits).unwrap_or(604_800))
 }
 
 /// Marks of different kinds do not lie on each other.
