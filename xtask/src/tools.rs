@@ -49,7 +49,7 @@ pub fn cargo_deny() -> Result<PathBuf> {
 }
 
 /// Makes a program available, by the package manager where it is not.
-fn need(program: &str, probe: &[&str], packages: &[&str]) -> Result<()> {
+pub fn need(program: &str, probe: &[&str], packages: &[&str]) -> Result<()> {
     if works(Command::new(program).args(probe)) {
         return Ok(());
     }
@@ -76,7 +76,7 @@ fn need(program: &str, probe: &[&str], packages: &[&str]) -> Result<()> {
 }
 
 /// Whether a command runs and succeeds; what it prints is not shown.
-fn works(command: &mut Command) -> bool {
+pub fn works(command: &mut Command) -> bool {
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     quiet.status().is_ok_and(|status| status.success())
 }
