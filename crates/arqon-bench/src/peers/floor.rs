@@ -100,7 +100,8 @@ async fn write_pieces(mut writer: OwnedWriteHalf, mut pieces: mpsc::UnboundedRec
     while let Some(piece) = pieces.recv().await {
         all.clear();
         all.extend_from_slice(&piece);
-        while let (true, Ok(piece)) = (all.len() < BUFFER, pieces.try_recv()) {
+        while all.len() < BUFFER {
+            let Ok(piece) = pieces.try_recv() else { break };
             all.extend_from_slice(&piece);
         }
         writer.write_all(&all).await?;
