@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::options::{Global, Patience};
 use crate::terminal::note;
-use arqon_client::{Builder, Client, ConnectionState};
+use arqon_client::{Builder, Client, ConnectionState, Error};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -51,6 +51,41 @@ where
     F: Future<Output = Outcome>,
 {
     let client = builder.retry_for(patience.0).connect().await?;
+    with_open(client, quiet, patience, work).await
+}
+
+/// The same with a patience that a user may have `asked` for: then a server that is not there yet is waited for, too.
+pub(crate) async fn with_patient<F>(
+    builder: Builder,
+    quiet: bool,
+    (asked, usual): (Option<Patience>, Patience),
+    work: impl FnOnce(Client) -> F,
+) -> Outcome
+where
+    F: Future<Output = Outcome>,
+{
+    let patience = asked.unwrap_or(usual);
+    let builder = builder.retry_for(patience.0);
+    let client = match builder.clone().connect().await {
+        Err(Error::Unreachable { url, reason }) if asked.is_some() => {
+            let limit = limit_text(patience);
+            say(quiet, &format!("cannot reach an Arqon at {url} ({reason}); trying{limit}"));
+            builder.wait_for_server(true).connect().await?
+        }
+        other => other?,
+    };
+    with_open(client, quiet, patience, work).await
+}
+
+async fn with_open<F>(
+    client: Client,
+    quiet: bool,
+    patience: Patience,
+    work: impl FnOnce(Client) -> F,
+) -> Outcome
+where
+    F: Future<Output = Outcome>,
+{
     let worked = tokio::select! {
         worked = work(client.clone()) => worked,
         never = tell(&client, quiet, patience) => never,
@@ -64,7 +99,7 @@ where
 }
 
 /// Never ends.
-async fn tell(client: &Client, quiet: bool, Patience(patience): Patience) -> Outcome {
+async fn tell(client: &Client, quiet: bool, patience: Patience) -> Outcome {
     let mut states = client.connection();
     let mut is_down = false;
     loop {
@@ -72,7 +107,7 @@ async fn tell(client: &Client, quiet: bool, Patience(patience): Patience) -> Out
         match state {
             ConnectionState::Down { reason, .. } if !is_down => {
                 is_down = true;
-                let limit = patience.map_or_else(String::new, |p| format!(" for {} s", p.as_secs()));
+                let limit = limit_text(patience);
                 say(quiet, &format!("the connection was lost ({reason}); trying to come back{limit}"));
             }
             ConnectionState::Up if is_down => {
@@ -85,6 +120,10 @@ async fn tell(client: &Client, quiet: bool, Patience(patience): Patience) -> Out
             return std::future::pending().await;
         }
     }
+}
+
+fn limit_text(Patience(limit): Patience) -> String {
+    limit.map_or_else(String::new, |limit| format!(" for {} s", limit.as_secs()))
 }
 
 fn say(quiet: bool, text: &str) {

@@ -4,7 +4,7 @@ mod input;
 mod pipeline;
 mod receipts;
 
-use crate::connect::{Outcome, block_on, with_client};
+use crate::connect::{Outcome, block_on, with_patient};
 use crate::failure::Failure;
 use crate::options::{Global, Patience, duration, patience};
 use arqon_client::{Payload, Priority, Publisher};
@@ -53,10 +53,14 @@ pub(crate) struct Pub {
     /// Messages on their way at once (1 to 1024).
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..=1024))]
     window: u16,
-    /// How long to keep trying when the server goes away or its disk is full: a time or `forever`.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = patience)]
-    retry_for: Patience,
+    /// How long to keep trying when the server goes away or its disk is full: a time or `forever` (60s). If given, a
+    /// server that is not there at the start is waited for as well.
+    #[arg(long, value_name = "TIME", value_parser = patience)]
+    retry_for: Option<Patience>,
 }
+
+/// Long enough for a server that is started anew.
+const RETRY_FOR: Patience = Patience(Some(Duration::from_secs(60)));
 
 fn priority(text: &str) -> Result<Priority, String> {
     Priority::parse(text).map_err(|e| e.message().to_owned())
@@ -80,7 +84,8 @@ impl Pub {
             Target::parse(address)?;
         }
         let sources = self.sources()?;
-        block_on(with_client(global, "pub", self.retry_for, |client| async move {
+        let (builder, patience) = (global.client("pub"), (self.retry_for, RETRY_FOR));
+        block_on(with_patient(builder, global.quiet, patience, |client| async move {
             let publisher = client.publisher(usize::from(self.window));
             pipeline::Pipeline::new(self, global, &publisher).run(sources).await
         }))

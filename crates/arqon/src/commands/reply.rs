@@ -2,7 +2,7 @@
 
 mod program;
 
-use crate::connect::{Outcome, block_on, with_connected};
+use crate::connect::{Outcome, block_on, with_patient};
 use crate::failure::Failure;
 use crate::options::{Global, Patience, duration, patience};
 use crate::terminal::note;
@@ -42,9 +42,10 @@ pub(crate) struct Reply {
     /// How long the program may take for one request.
     #[arg(long, default_value = "5m", value_parser = duration)]
     timeout: Duration,
-    /// How long to keep trying when the server goes away: a time or `forever`.
-    #[arg(long, value_name = "TIME", default_value = "forever", value_parser = patience)]
-    retry_for: Patience,
+    /// How long to keep trying when the server goes away: a time or `forever` (the default). If given, a server that is
+    /// not there at the start is waited for as well.
+    #[arg(long, value_name = "TIME", value_parser = patience)]
+    retry_for: Option<Patience>,
     /// The program and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<String>,
@@ -59,7 +60,7 @@ impl Reply {
             None => return Err(Failure::usage("--skill needs an inbox to answer at, such as `@planner`")),
         };
         let program = Program::find(&self.command, self.text, self.timeout)?;
-        block_on(with_connected(builder, global.quiet, self.retry_for, |client| async move {
+        block_on(with_patient(builder, global.quiet, (self.retry_for, Patience(None)), |client| async move {
             let program = Arc::new(program);
             let wake =
                 |kind| signal(kind).map_err(|e| Failure::failed(format!("cannot listen for signals: {e}")));

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a message is acknowledged only after it was written to standard output and flushed.
 
-use crate::connect::{Outcome, block_on, with_client};
+use crate::connect::{Outcome, block_on, with_patient};
 use crate::failure::Failure;
 use crate::options::{Global, Patience, patience};
 use crate::show;
@@ -38,9 +38,10 @@ pub(crate) struct Sub {
     /// End after this many messages.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// How long to keep trying when the server goes away: a time or `forever`.
-    #[arg(long, value_name = "TIME", default_value = "forever", value_parser = patience)]
-    retry_for: Patience,
+    /// How long to keep trying when the server goes away: a time or `forever` (the default). If given, a server that is
+    /// not there at the start is waited for as well.
+    #[arg(long, value_name = "TIME", value_parser = patience)]
+    retry_for: Option<Patience>,
 }
 
 fn start(text: &str) -> Result<Start, String> {
@@ -62,7 +63,8 @@ impl Sub {
         if self.durable.is_some() && matches!(self.from, Start::After(_)) && !global.quiet {
             note("--from counts only when a durable name is used for the first time");
         }
-        block_on(with_client(global, "sub", self.retry_for, |client| async move {
+        let (builder, patience) = (global.client("sub"), (self.retry_for, Patience(None)));
+        block_on(with_patient(builder, global.quiet, patience, |client| async move {
             let subscription = self.subscribe(&client).await?;
             let wake =
                 |kind| signal(kind).map_err(|e| Failure::failed(format!("cannot listen for signals: {e}")));

@@ -52,6 +52,20 @@ fn a_server_that_is_not_there_is_code_4_with_what_to_do() {
 }
 
 #[test]
+fn patience_that_is_asked_for_counts_from_the_start() {
+    let url = nobody();
+    for args in
+        [&["pub", "a:b", "hello"][..], &["sub", "a:*"], &["reply", "a:b", "--retry-for", "1s", "--", "cat"]]
+    {
+        let patient: &[&str] = if args.contains(&"--retry-for") { &[] } else { &["--retry-for", "1s"] };
+        let args = [&["--url", &url], args, patient].concat();
+        let errors =
+            check(&args, 4, &format!("cannot reach an Arqon at {url} (connection refused); trying for 1 s"));
+        assert!(errors.contains("\n  start one with"), "{errors}");
+    }
+}
+
+#[test]
 fn what_is_asked_wrongly_is_code_2() {
     check(&["no-such-command"], 2, "unrecognized subcommand");
     check(&["pub", "a:b", "missing.jsonl"], 2, "there is no file `missing.jsonl`");
