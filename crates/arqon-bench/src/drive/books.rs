@@ -26,20 +26,30 @@ const BATCH_BYTES: usize = 128 * 1024;
 pub struct Board {
     /// Senders stop.
     pub stop: Cell<bool>,
-    /// The warm-up is over.
-    pub is_measuring: Cell<bool>,
+    /// The warm-up was over.
+    pub begin: Cell<Option<Instant>>,
+    /// The measured time was over.
+    pub end: Cell<Option<Instant>>,
     /// Nanoseconds.
     pub latency: RefCell<Histogram<u64>>,
 }
 
 impl Board {
     pub fn new() -> Board {
-        Board { stop: Cell::new(false), is_measuring: Cell::new(false), latency: RefCell::new(histogram()) }
+        Board {
+            stop: Cell::new(false),
+            begin: Cell::new(None),
+            end: Cell::new(None),
+            latency: RefCell::new(histogram()),
+        }
     }
 
-    /// Takes a latency, unless it is still warming up.
+    /// Takes a latency if it began within the measured time, however late it ends: what was due in a stall must not be
+    /// left out because its answer came after the last reading.
     pub fn record(&self, from: Instant, to: Instant) {
-        if self.is_measuring.get() {
+        let is_measured = self.begin.get().is_some_and(|begin| begin <= from)
+            && self.end.get().is_none_or(|end| from < end);
+        if is_measured {
             let nanos = to.saturating_duration_since(from).as_nanos();
             self.latency.borrow_mut().saturating_record(u64::try_from(nanos).unwrap_or(u64::MAX));
         }

@@ -36,15 +36,18 @@ impl Meter {
     /// `count` is what is counted.
     pub async fn measure(&self, board: &Board, lanes: &[Lane], count: &dyn Fn() -> u64) -> Result<Measured> {
         self.wait(self.warm_up, lanes, count).await?;
-        board.is_measuring.set(true);
+        board.begin.set(Some(now()));
         let (usage, before, since) = (Usage::read(&self.pids)?, count(), now());
         self.wait(self.length, lanes, count).await?;
         let (time, counted) = (since.elapsed(), count() - before);
         let usage = Usage::read(&self.pids)?.since(usage);
-        board.is_measuring.set(false);
+        board.end.set(Some(now()));
         board.stop.set(true);
         lanes.iter().for_each(|lane| lane.moved.notify_one());
-        ensure!(counted > 0, "nothing came back within the measured time");
+        ensure!(
+            counted > 0,
+            "something was lost, or all of it is slow: nothing came back within the measured time"
+        );
         Ok(Measured { count: counted, time, usage, ..Measured::default() })
     }
 
