@@ -3,6 +3,8 @@
 //! Invariant: confirmed means on disk.
 
 pub mod disk;
+#[doc(hidden)]
+pub mod fuzzing;
 mod log;
 pub mod records;
 

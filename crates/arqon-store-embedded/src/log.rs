@@ -15,6 +15,7 @@ mod dedup;
 mod engine;
 mod fields;
 mod format;
+pub(crate) mod fuzzing;
 mod lineage;
 mod lru;
 mod merge;

@@ -27,6 +27,7 @@
 mod committer;
 mod document;
 mod failure;
+pub(crate) mod fuzzing;
 mod keys;
 mod mirror;
 mod plan;

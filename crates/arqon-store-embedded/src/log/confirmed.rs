@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 pub(crate) const PATH: &str = "log/confirmed";
 const MAGIC: u64 = u64::from_le_bytes(*b"ARQCONF\x01");
-const SLOT: u64 = 4096;
+pub(crate) const SLOT: u64 = 4096;
 
 /// What the file says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl ConfirmedFile {
 
     /// Writes where the log stands.
     pub fn write(&mut self, tail: Tail) -> io::Result<()> {
-        self.turn += 1;
+        self.turn = self.turn.wrapping_add(1);
         self.bytes.clear();
         self.bytes.u64(MAGIC);
         self.bytes.u64(self.log_id);

@@ -28,9 +28,10 @@ pub(crate) const ENTRY: usize = 32;
 pub(crate) const RECORD_LEAST: u64 = 64;
 
 const SEGMENT_MAGIC: u64 = u64::from_le_bytes(*b"ARQLOG\x00\x01");
-const BLOCK_MAGIC: u32 = u32::from_le_bytes(*b"ABLK");
+pub(crate) const BLOCK_MAGIC: u32 = u32::from_le_bytes(*b"ABLK");
 const ENTRY_MAGIC: u16 = 0xA7E1;
-const COPY: usize = 2048;
+/// Where the second copy of the header lies in its page.
+pub(crate) const COPY: usize = 2048;
 
 /// Where the log stood at some moment: the end of its last good block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

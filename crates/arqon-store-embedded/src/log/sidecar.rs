@@ -18,7 +18,7 @@ use std::io;
 use std::sync::Arc;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"ARQIDX\x00\x01");
-const PREAMBLE: usize = 64;
+pub(crate) const PREAMBLE: usize = 64;
 /// The first read of an opening; most directories are whole in it.
 const FIRST_READ: usize = 64 << 10;
 
@@ -61,6 +61,10 @@ impl Place {
     }
     /// The bytes of the section, if they are what was written.
     pub fn load(&self, file: &dyn DiskFile) -> io::Result<Option<Vec<u8>>> {
+        // Asked first, so that a wrong length does not ask for memory.
+        if self.at.saturating_add(u64::from(self.len)) > file.size()? {
+            return Ok(None);
+        }
         let mut bytes = vec![0; self.len as usize];
         let n = file.read_at(&mut bytes, self.at)?;
         Ok((n == bytes.len() && crc32c(&bytes) == self.crc).then_some(bytes))
@@ -252,10 +256,10 @@ pub(crate) fn read_section(bytes: &[u8]) -> Option<Section> {
 fn rebase(directory: &mut Directory, base: u64) {
     for head in &mut directory.parts {
         if let Source::Sidecar(place) = &mut head.source {
-            place.at += base;
+            place.at = place.at.saturating_add(base);
         }
         if let Some(DedupSource::Sidecar(place)) = &mut head.dedup {
-            place.at += base;
+            place.at = place.at.saturating_add(base);
         }
     }
 }
@@ -370,13 +374,18 @@ pub(crate) fn open(disk: &dyn Disk, identity: Identity) -> Option<Directory> {
     if file.read_at(&mut body[have..], (PREAMBLE + have) as u64).ok()? != len - have || crc32c(&body) != crc {
         return None;
     }
-    let mut f = Fields(&body);
+    let mut directory = Directory { bytes, ..read_directory(&body)? };
+    rebase(&mut directory, (PREAMBLE + len) as u64);
+    Some(directory)
+}
+
+/// Reads a directory whose checksum held; the length of its file is not in it.
+pub(crate) fn read_directory(body: &[u8]) -> Option<Directory> {
+    let mut f = Fields(body);
     let tail = Tail::read(&mut f)?;
     let (created_at, max_at) = (Timestamp(f.num()?), Timestamp(f.num()?));
     let regions = read_ranges(&mut f)?;
     let n = f.count(40)?;
     let parts = (0..n).map(|_| read_head(&mut f)).collect::<Option<Vec<_>>>()?;
-    let mut directory = Directory { tail, created_at, max_at, regions, parts, bytes };
-    rebase(&mut directory, (PREAMBLE + len) as u64);
-    Some(directory)
+    Some(Directory { tail, created_at, max_at, regions, parts, bytes: 0 })
 }

@@ -148,7 +148,8 @@ fn take(disk: &dyn Disk, depth: Depth) -> io::Result<Survey> {
     }
     survey.trims = state;
     survey.journal = (number, end);
-    let newest = headers.keys().max().copied().unwrap_or(0).max(confirmed.map_or(0, |c| c.tail.segment));
+    let newest = newest(&mut survey, &mut headers);
+    let confirmed = survey.confirmed;
     survey.segment_bytes =
         headers.values().filter_map(|(_, h)| h.map(|(h, _)| h.file_len)).max().unwrap_or(64 << 20);
     for id in survey.trims.removed_below.max(1)..=newest {
@@ -173,6 +174,30 @@ fn take(disk: &dyn Disk, depth: Depth) -> io::Result<Survey> {
     survey.strays.sort_unstable();
     survey.strays.dedup();
     Ok(survey)
+}
+
+/// More segments than this are not missing in a row, unless a readable header says that there were so many: else one
+/// wrong number would make the log look for years of files.
+const HOLE_MOST: u64 = 10_000;
+
+/// The number of the newest segment. What names one far beyond those that can be read is not believed, and said.
+fn newest(survey: &mut Survey, headers: &mut BTreeMap<u64, (u32, Header)>) -> u64 {
+    let read = headers.iter().filter(|(_, (_, header))| header.is_some()).map(|(id, _)| *id).max();
+    let most = read.unwrap_or(0).max(survey.trims.removed_below).saturating_add(HOLE_MOST);
+    let beyond: Vec<u64> = headers.keys().copied().filter(|id| *id > most).collect();
+    for id in beyond {
+        headers.remove(&id);
+        let what =
+            format!("segment {id} has no readable header and a number far beyond all others: left alone");
+        survey.faults.push(what);
+    }
+    if let Some(said) = survey.confirmed.take_if(|c| c.tail.segment > most) {
+        let what =
+            format!("`{}` names segment {}, far beyond all others", confirmed::PATH, said.tail.segment);
+        survey.faults.push(what);
+    }
+    let last = headers.keys().max().copied().unwrap_or(0);
+    last.max(survey.confirmed.map_or(0, |c| c.tail.segment))
 }
 
 type Header = Option<(SegmentHeader, bool)>;

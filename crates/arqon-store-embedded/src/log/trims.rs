@@ -81,7 +81,7 @@ impl TrimState {
         }
     }
 
-    fn apply(&mut self, body: &[u8]) -> Option<()> {
+    pub(super) fn apply(&mut self, body: &[u8]) -> Option<()> {
         let mut f = Fields(body);
         match f.u8()? {
             1 => {

@@ -63,7 +63,7 @@ impl Document {
         Self::decode_body(value).ok_or(Damaged)
     }
 
-    fn decode_body(mut value: Bytes) -> Option<Self> {
+    pub(super) fn decode_body(mut value: Bytes) -> Option<Self> {
         let input = &mut value;
         let version = read_number(input).ok()?;
         let expires_at = match input.try_get_u8().ok()? {
