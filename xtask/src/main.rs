@@ -7,6 +7,7 @@
 
 mod bench;
 mod codegen;
+mod fuzz;
 mod steps;
 mod suite;
 mod tidy;
@@ -38,16 +39,22 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Feeds changed inputs to every decoder, guided by what they reach.
+    Fuzz(fuzz::Options),
     /// Measures the release binary and writes docs/benchmarks.md.
     Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = fuzz::as_compiler() {
+        return code;
+    }
     let done = match Xtask::parse().task {
         Task::Test => suite::test(),
         Task::Ci => suite::ci(),
         Task::Tidy => report(tidy::run()),
         Task::Codegen { check } => report(codegen::run(check)),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Bench(options) => bench::run(&options).map(|()| true),
     };
     match done {

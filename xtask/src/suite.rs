@@ -1,7 +1,7 @@
 //! `cargo xtask test` and `cargo xtask ci`: all checks in order, the cheap ones first.
 
 use crate::steps::{Steps, cargo, target};
-use crate::{codegen, tidy, tools};
+use crate::{codegen, fuzz, tidy, tools};
 use anyhow::Result;
 use std::path::Path;
 
@@ -52,6 +52,7 @@ fn suite(steps: &mut Steps) {
         tests.env("ARQON_TEST_PYTHON", python);
     }
     steps.tests("tests", &mut tests);
+    steps.check("fuzzing", fuzz::short);
     steps.check("generated documents", || codegen::run(true));
     steps.command("examples", &mut examples());
 }

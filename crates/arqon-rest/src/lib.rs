@@ -8,6 +8,8 @@ mod body;
 mod cursor;
 mod events;
 mod feed;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod health;
 mod lines;

@@ -6,6 +6,8 @@ pub mod config;
 mod doors;
 mod engine;
 pub mod env;
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod lifecycle;
 mod listener;

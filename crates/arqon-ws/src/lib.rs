@@ -11,6 +11,8 @@ mod close;
 mod deflate;
 mod door;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod session;
 

@@ -22,9 +22,25 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "arqon-server",
         &["arqon-core", "arqon-wire", "arqon-ws", "arqon-rest", "arqon-store-memory", "arqon-store-embedded"],
     ),
-    ("arqon", &["arqon-core", "arqon-wire", "arqon-client", "arqon-server", "arqon-store-embedded", "arqon-bench"]),
+    (
+        "arqon",
+        &["arqon-core", "arqon-wire", "arqon-client", "arqon-server", "arqon-store-embedded", "arqon-bench"],
+    ),
     ("arqon-testkit", &["arqon-core", "arqon-wire", "arqon-client", "arqon-server"]),
+    ("arqon-sim", &["arqon-core", "arqon-ws", "arqon-store-memory", "arqon-store-embedded", "arqon-client"]),
     ("arqon-bench", &[]),
+    (
+        "arqon-fuzz",
+        &[
+            "arqon-core",
+            "arqon-wire",
+            "arqon-ws",
+            "arqon-rest",
+            "arqon-server",
+            "arqon-store-contract",
+            "arqon-store-embedded",
+        ],
+    ),
     ("xtask", &[]),
 ];
 

@@ -6,7 +6,7 @@ use arqon_core::{Code, Error, Result};
 use bytes::{Bytes, BytesMut};
 
 /// Lines over the boundaries of pieces.
-pub(super) struct Splitter {
+pub(crate) struct Splitter {
     begun: BytesMut,
     skipping: bool,
     max: usize,
@@ -17,17 +17,17 @@ type Found = Vec<(u64, Result<Bytes>)>;
 
 impl Splitter {
     /// Lines of at most `max` bytes.
-    pub(super) fn new(max: usize) -> Splitter {
+    pub(crate) fn new(max: usize) -> Splitter {
         Splitter { begun: BytesMut::new(), skipping: false, max, line: 1 }
     }
 
     /// The number of the line that would come next, from 1.
-    pub(super) fn line(&self) -> u64 {
+    pub(crate) fn line(&self) -> u64 {
         self.line
     }
 
     /// The lines that end in this piece, with their numbers. Blank ones are counted and left out.
-    pub(super) fn push(&mut self, piece: &[u8]) -> Found {
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Found {
         let mut found = Vec::new();
         let mut rest = piece;
         while let Some(end) = rest.iter().position(|b| *b == b'\n') {
@@ -40,7 +40,7 @@ impl Splitter {
     }
 
     /// The last line, where it does not end with a line break.
-    pub(super) fn finish(&mut self) -> Found {
+    pub(crate) fn finish(&mut self) -> Found {
         let mut found = Vec::new();
         if !self.begun.is_empty() {
             self.end(&mut found);

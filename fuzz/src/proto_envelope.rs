@@ -1,0 +1,15 @@
+//! What a client sends as protobuf.
+//!
+//! Invariant: a refusal names its field; what is taken means the same in both forms.
+
+use crate::says_same;
+use arqon_wire::proto::Decoder;
+use bytes::Bytes;
+
+/// The law.
+///
+/// # Panics
+/// When it is broken.
+pub fn check(data: &[u8]) {
+    says_same::envelope(&Decoder::default().decode(&Bytes::copy_from_slice(data)));
+}

@@ -1,0 +1,47 @@
+//! What a server says to a client, in both forms: a client must live with any server.
+//!
+//! Invariant: a delivery that is understood is the same after it was said again.
+
+use arqon_core::{Record, RoomKey, Tenant};
+use arqon_wire::{Delivered, Form, ServerSays, json, proto};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// The law. The first byte chooses the form.
+///
+/// # Panics
+/// When it is broken.
+pub fn check(data: &[u8]) {
+    let Some((first, rest)) = data.split_first() else { return };
+    let form = if first % 2 == 0 { Form::Json } else { Form::Proto };
+    let Ok(ServerSays::Delivery(delivered)) = decode(form, &Bytes::copy_from_slice(rest)) else { return };
+    let Delivered { subscription, attempt, position, message } = delivered;
+    let room = Arc::new(RoomKey::new(Tenant::default(), message.address.room.clone()));
+    let record = Record::new(room, position, Arc::new(message));
+    let mut out = Vec::new();
+    form.write_delivery_prefix(&mut out, &subscription, attempt);
+    out.extend_from_slice(&form.delivery(&record));
+    let frame = Bytes::from(out);
+    match decode(form, &frame) {
+        Ok(ServerSays::Delivery(again)) => {
+            assert_eq!(
+                (again.subscription, again.attempt, again.position),
+                (subscription, attempt, position)
+            );
+            assert_eq!(again.message.payload, record.message.payload);
+            assert_eq!(again.message.address, record.message.address);
+            assert_eq!(
+                (&again.message.id, &again.message.sender),
+                (&record.message.id, &record.message.sender)
+            );
+        }
+        other => panic!("{record:?} was said as {frame:?} and is {other:?}"),
+    }
+}
+
+fn decode(form: Form, frame: &Bytes) -> arqon_core::Result<ServerSays> {
+    match form {
+        Form::Json => json::client::decode(frame),
+        Form::Proto => proto::client::decode(frame),
+    }
+}
