@@ -26,6 +26,14 @@ pub(super) enum Excuse {
     Refusals,
     /// Files were harmed. What was in them may be gone, as long as a gap names it.
     Damage,
+    /// The same, and the record of what durable readers had acknowledged was harmed too: it may come again.
+    DamagedRecords,
+}
+
+impl Excuse {
+    fn is_damage(self) -> bool {
+        matches!(self, Excuse::Damage | Excuse::DamagedRecords)
+    }
 }
 
 /// Judges one round by the notes in a folder.
@@ -47,7 +55,7 @@ pub(super) fn judge(folder: &Path, excuse: Excuse) -> io::Result<Verdict> {
         epochs.begin_reader();
         each_line(path, |words| epochs.read(words))?;
     }
-    ledger.check(&epochs, excuse == Excuse::Damage, &mut verdict);
+    ledger.check(&epochs, excuse.is_damage(), &mut verdict);
     for path in named("read-") {
         let mut reader = reader::Reader::new(name(path), &ledger, &epochs, excuse);
         each_line(path, |words| reader.read(words, &mut verdict))?;

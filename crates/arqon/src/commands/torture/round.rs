@@ -7,7 +7,7 @@ use super::chronicle::{Chronicle, Happening};
 use super::dice::Dice;
 use super::disk::SmallDisk;
 use super::fleet::{Fleet, World};
-use super::harm;
+use super::harm::{self, Harm};
 use super::judge::{Excuse, Verdict, judge};
 use super::plan::{Deck, Fault, Kind};
 use super::proxy::{Proxy, Weather};
@@ -64,6 +64,8 @@ pub(super) struct Round<'a> {
     tell: mpsc::UnboundedSender<Moment>,
     dice: Dice,
     proxy: Option<Proxy>,
+    /// The bus went on with records that were harmed.
+    records_harmed: bool,
     // In the order in which they end: the process, what it writes to, the folder of it all.
     bus: Option<Child>,
     disk: Option<SmallDisk>,
@@ -103,7 +105,17 @@ impl<'a> Round<'a> {
             None => stage,
         };
         let dice = Dice::new(script.seed);
-        Ok(Round { script, chronicle, tell, stage, disk, dice, bus: None, proxy: None })
+        Ok(Round {
+            script,
+            chronicle,
+            tell,
+            stage,
+            disk,
+            dice,
+            bus: None,
+            proxy: None,
+            records_harmed: false,
+        })
     }
 
     /// The folder is left where it is, with the data of a small disk in it.
@@ -147,6 +159,7 @@ impl<'a> Round<'a> {
         let excuse = match self.script.kind {
             Kind::Whole => Excuse::None,
             Kind::Full => Excuse::Refusals,
+            Kind::Damage if self.records_harmed => Excuse::DamagedRecords,
             Kind::Damage => Excuse::Damage,
         };
         tokio::task::spawn_blocking(move || judge(&notes, excuse)).await?.context("reading the notes")
@@ -339,12 +352,27 @@ impl<'a> Round<'a> {
 
     async fn damage(&mut self, fault: Fault) -> Result<(String, Option<Duration>)> {
         self.end_bus().await?;
-        let mut detail = harm::harm(self.stage.data(), fault, &mut self.dice)?;
+        let mut harms = vec![harm::harm(self.stage.data(), fault, &mut self.dice)?];
         if self.dice.once_in(3) {
-            detail.push_str("; ");
-            detail.push_str(&harm::harm(self.stage.data(), fault, &mut self.dice)?);
+            harms.push(harm::harm(self.stage.data(), fault, &mut self.dice)?);
         }
-        let start = self.start_bus().await.with_context(|| format!("after {detail}"))?;
+        let texts: Vec<&str> = harms.iter().map(|harm| harm.text.as_str()).collect();
+        let mut detail = texts.join("; ");
+        let to_records = harms.iter().any(Harm::is_to_records);
+        self.say(Moment::Doing(fault, detail.clone()));
+        let start = match self.start_bus().await {
+            Ok(start) => {
+                self.records_harmed |= to_records;
+                start
+            }
+            Err(_) if to_records => {
+                // In the order opposite to that of the harm: both may be to one file.
+                harms.iter().rev().try_for_each(Harm::undo)?;
+                detail.push_str("; it refused to start on such records, and they were put back");
+                self.start_bus().await.with_context(|| format!("after {detail}"))?
+            }
+            Err(error) => return Err(error.context(format!("after {detail}"))),
+        };
         Ok((detail, Some(start)))
     }
 }

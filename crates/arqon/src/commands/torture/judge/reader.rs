@@ -80,7 +80,7 @@ impl<'a> Reader<'a> {
     }
 
     fn damaged(&self) -> bool {
-        self.excuse == Excuse::Damage
+        self.excuse.is_damage()
     }
 
     /// One line.
@@ -191,7 +191,9 @@ impl<'a> Reader<'a> {
 
     fn again(&mut self, got: &Got<'_>, verdict: &mut Verdict) {
         match self.kind {
-            Kind::Durable if self.kept.contains(&(got.publisher, got.n)) => {
+            Kind::Durable
+                if self.excuse != Excuse::DamagedRecords && self.kept.contains(&(got.publisher, got.n)) =>
+            {
                 let text = "delivered again after its acknowledgement was kept".to_owned();
                 self.accuse(got, Broken::Duplicated, text, verdict);
             }

@@ -179,6 +179,8 @@ fn a_durable_reader_may_see_again_only_what_was_not_acknowledged_for_good() {
     check(&verdict(PUB, &durable(&lines), false), &[]);
     lines.insert(4, "saved 5 1\n".to_owned());
     check(&verdict(PUB, &durable(&lines), false), &[(Broken::Duplicated, 2)]);
+    check(&verdict(PUB, &durable(&lines), true), &[(Broken::Duplicated, 2)]);
+    check(&judged(PUB, &durable(&lines), Excuse::DamagedRecords), &[]);
     // A new client cannot vouch for what the dead one acknowledged.
     let life = |after: &str| {
         let lines = [&all()[..], &["life 6\n".to_owned(), after.to_owned(), tried(1, "e-2", 2)]].concat();
