@@ -1,0 +1,104 @@
+//! The laws that are checked when everything has calmed down: who still lacks what.
+//!
+//! Invariant: a record that is known to stand in a log must have reached every reader whose pattern and beginning
+//! include it, as a record, a named gap, or (for a durable name) a dead letter.
+
+use super::Begin;
+use super::ReaderId;
+use super::book::{Book, Name, Reader, Taken};
+use std::collections::BTreeMap;
+
+/// Whether a pattern of the forms that simulations use includes an address.
+fn includes(pattern: &str, room: &str, channel: &str) -> bool {
+    match pattern.split_once(':') {
+        None => pattern == "*" && !room.starts_with('@') || pattern == room,
+        Some((own, rest)) => (own == "*" || own == room) && (rest == "*" || rest == "**" || rest == channel),
+    }
+}
+
+fn covered(holes: &BTreeMap<String, Vec<(u64, u64)>>, room: &str, offset: u64) -> bool {
+    holes.get(room).into_iter().flatten().any(|(from, to)| *from < offset && offset <= *to)
+}
+
+impl Book {
+    /// The places that a reader of a pattern who began like this must have got.
+    fn due<'a>(
+        &'a self,
+        (tenant, pattern): (&'a str, &'a str),
+        (begin, step): (&'a Begin, u64),
+    ) -> impl Iterator<Item = (&'a str, u64, &'a str)> {
+        let rooms = self.rooms.iter().filter(move |((owner, _), _)| owner == tenant);
+        rooms.flat_map(move |((_, room), places)| {
+            let floor = match begin {
+                Begin::After(list) => list.iter().find(|(named, _)| named == room).map_or(0, |(_, at)| *at),
+                Begin::Latest | Begin::Earliest => 0,
+            };
+            places.range(floor + 1..).filter_map(move |(offset, taken): (&u64, &Taken)| {
+                let label = taken.label.as_deref()?;
+                let sent = self.sent.get(label)?;
+                let in_time = *begin != Begin::Latest || sent.step > step;
+                let wanted = in_time && !sent.draft.expires && includes(pattern, room, &sent.draft.channel);
+                wanted.then_some((room.as_str(), *offset, label))
+            })
+        })
+    }
+
+    /// Retention may have removed what lies before the first record that a reader of everything got; of what it got,
+    /// the last one must be.
+    fn is_excused(&self, tenant: &str, room: &str, offset: u64, first: Option<u64>) -> bool {
+        let trimmed = self.trimmed.iter().any(|name| name == room);
+        let last = self.rooms.get(&(tenant.to_owned(), room.to_owned()));
+        let last = last.and_then(|places| places.keys().next_back()).copied().unwrap_or(0);
+        trimmed && offset < first.unwrap_or(last)
+    }
+
+    fn lacks(&self, id: usize, reader: &Reader) -> Option<String> {
+        let reading = &reader.reading;
+        let named =
+            |room: &str| matches!(&reading.begin, Begin::After(list) if list.iter().any(|(n, _)| n == room));
+        let first = |room: &str| reader.seen.get(room).and_then(|seen| seen.first()).copied();
+        let has = |room: &str, offset: u64| {
+            (!named(room) && self.is_excused(&reading.tenant, room, offset, first(room)))
+                || reader.seen.get(room).is_some_and(|seen| seen.contains(&offset))
+                || covered(&reader.holes, room, offset)
+        };
+        self.due((&reading.tenant, &reading.pattern), (&reading.begin, reader.step))
+            .find(|(room, offset, _)| !has(room, *offset))
+            .map(|(room, offset, label)| {
+                format!("reader {id} ({}, {}) lacks {label} at {room} {offset}", reading.who, reading.pattern)
+            })
+    }
+
+    fn name_lacks(&self, tenant: &str, name: &str, known: &Name) -> Option<String> {
+        let first = |room: &str| known.seen.iter().filter(|(name, _)| name == room).map(|(_, at)| *at).min();
+        let has = |room: &str, offset: u64| {
+            let at = (room.to_owned(), offset);
+            self.is_excused(tenant, room, offset, first(room))
+                || known.tried.contains(&at)
+                || known.buried.contains(&at)
+                || covered(&known.holes, room, offset)
+        };
+        self.due((tenant, &known.pattern), (&known.begin, known.step))
+            .find(|(room, offset, _)| !has(room, *offset))
+            .map(|(room, offset, label)| {
+                let seen = known.seen.contains(&(room.to_owned(), offset));
+                let what = if seen { "has not done with" } else { "lacks" };
+                format!("durable name {name} of {tenant} {what} {label} at {room} {offset}")
+            })
+    }
+
+    pub fn missing_of(&self, reader: ReaderId) -> Option<String> {
+        self.lacks(reader, &self.readers[reader])
+    }
+
+    pub fn missing(&self) -> Option<String> {
+        if let Some(label) = self.open.iter().next() {
+            return Some(format!("{label} was sent and its sender hears nothing ({} such)", self.open.len()));
+        }
+        let live = self.readers.iter().enumerate().filter(|(_, r)| !r.ended && r.reading.name.is_none());
+        let readers = live.filter_map(|(id, reader)| self.lacks(id, reader));
+        let names =
+            self.names.iter().filter_map(|((tenant, name), known)| self.name_lacks(tenant, name, known));
+        readers.chain(names).next()
+    }
+}

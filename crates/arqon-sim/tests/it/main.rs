@@ -1,0 +1,1 @@
+//! The simulation itself: the same seed repeats a run, committed seeds find nothing any more, the judge sees.
