@@ -4,6 +4,7 @@
 //! In the mode `monitor` nothing is blocked, and nothing is altered unless `transport_redaction` says so.
 
 mod look;
+mod mark;
 mod policy;
 mod rules;
 mod scope;
@@ -13,7 +14,9 @@ mod tokens;
 mod verdict;
 
 pub use policy::{Fallback, InspectionPolicy, Mode, PATTERNS_MAX, PolicyProblem, SecretSet};
-pub use verdict::{Decision, FINDINGS_MAX, Finding, Flags, Part, Reason, Redacted, Risk, Traffic, Verdict};
+pub use verdict::{
+    Decision, FINDINGS_MAX, Finding, Flags, Part, Reason, Redacted, Risk, Told, Traffic, Verdict,
+};
 
 use arc_swap::ArcSwap;
 use look::{Found, Task, look};
@@ -169,6 +172,11 @@ impl Compiled {
     fn judge(&self, subject: &Subject<'_>) -> Verdict {
         let mut verdict = Verdict::allow(Reason::Allowed, subject.traffic);
         verdict.may_log = self.may_log(subject.room, subject.channel);
+        verdict.told = Told {
+            logs: self.policy.metadata_to_logs,
+            telemetry: self.policy.metadata_to_telemetry,
+            envelope: self.policy.metadata_to_envelope,
+        };
         verdict.flags.oversize = subject.payload.len() > self.policy.max_payload_bytes;
         if verdict.flags.oversize && self.policy.mode == Mode::Enforce {
             // It will not be delivered, so there is no use in reading it.

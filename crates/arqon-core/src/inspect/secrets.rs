@@ -77,6 +77,12 @@ pub(super) const KNOWN: &[Shape] = &[
         Assigned,
     ),
     shape(
+        "passphrase",
+        r#"(?i-u:passphrase\\{0,3}["'`]?\s{0,3}[=:])"#,
+        r#"(?i-u:passphrase\\{0,3}["'`]?\s{0,3}[=:]\s{0,3}\\{0,3}["'`])([^"'`\\\r\n]{8,512})"#,
+        Genuine,
+    ),
+    shape(
         "command-line-option",
         r"(?i-u:--(?:password|passphrase|token|secret|api-key)[ =])",
         r#"(?i-u:--(?:password|passphrase|token|secret|api-key)[ =]["']?)([^\s"'`,;<>\\]{6,512})"#,

@@ -230,6 +230,19 @@ pub struct Verdict {
     pub alters_delivery: bool,
     /// Whether logs may show anything made from the payload (its redacted form, the paths of findings).
     pub may_log: bool,
+    /// Who is told of it.
+    pub told: Told,
+}
+
+/// Who is told of a verdict, as the policy says that it was made by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Told {
+    /// The log.
+    pub logs: bool,
+    /// Events.
+    pub telemetry: bool,
+    /// The readers of the message, by its metadata.
+    pub envelope: bool,
 }
 
 /// Most findings that a verdict lists; all are redacted.
@@ -249,12 +262,37 @@ impl Verdict {
             redacted: None,
             alters_delivery: false,
             may_log: true,
+            told: Told::default(),
         }
     }
 
     /// Whether somebody should hear of it: all but what is switched off, out of scope or clean.
     pub fn is_notable(&self) -> bool {
         !matches!(self.reason, Reason::Allowed | Reason::OutOfScope | Reason::Disabled)
+    }
+
+    /// What a message carries of its verdict under `metadata.casil`: a JSON object.
+    pub fn to_json(&self) -> String {
+        let Flags { probable_secret, oversize, in_part } = self.flags;
+        // Every text in it is one of ours, without anything to escape.
+        format!(
+            concat!(
+                r#"{{"kind":"{}","risk_level":"{}","flags":{{"contains_probable_secret":{},"#,
+                r#""oversize_payload":{},"inspected_in_part":{}}},"reason_code":"{}","decision":"{}"}}"#
+            ),
+            self.traffic.as_str(),
+            self.risk.as_str(),
+            probable_secret,
+            oversize,
+            in_part,
+            self.reason.as_str(),
+            self.decision.as_str(),
+        )
+    }
+
+    /// The metadata of a message (a JSON object, or none) with this verdict as `casil`, in place of any that was there.
+    pub fn mark(&self, metadata: Option<&[u8]>) -> Bytes {
+        super::mark::marked(metadata, &self.to_json())
     }
 
     /// What takes the place of the payload in delivery, if anything does.

@@ -7,6 +7,7 @@ mod delivery;
 mod durable;
 mod faults;
 mod faulty;
+mod inspection;
 mod messages;
 mod rights;
 mod together;

@@ -100,7 +100,7 @@ pub(super) fn assignment_is_secret(before: &str, value: &str, whole: &str) -> bo
         return value_is_secret(kind, value);
     }
     // Without quotes, code and prose are near: `password = getpass()`, "the secret: never give up".
-    let code = value.contains(['(', '[', '{', '$']) || value.split('.').all(is_word);
+    let code = value.contains(['(', '[', '{']) || value.split('.').all(is_word);
     let telling = |c: char| c.is_ascii_digit() || "!@#%^&*+=~".contains(c);
     let long_enough = value.len() >= if kind == Name::Password { 5 } else { 8 };
     long_enough && !code && value.contains(telling) && value_is_secret(kind, value)
