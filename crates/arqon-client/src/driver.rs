@@ -6,13 +6,13 @@
 use crate::builder::{Settings, Way};
 use crate::client::ConnectionState;
 use crate::patience::within;
+use crate::raw::{Raw, Said};
 use crate::session::Backoff;
 use crate::shared::{Batch, Shared};
 use crate::socket::{self, Failure, Hello, Socket};
 use crate::{Error, Result};
 use arqon_core::Code;
-use arqon_wire::ServerSays;
-use arqon_wire::json::client;
+use arqon_wire::json::{client, peek};
 use bytes::Bytes;
 use futures_util::SinkExt;
 use futures_util::stream::{SplitSink, SplitStream, StreamExt};
@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio_tungstenite::tungstenite::{self, Message as Frame};
+use tokio_tungstenite::tungstenite::{self, Message as Frame, Utf8Bytes};
 
 /// Silence after which the client asks whether the server is there, and after as much again gives the connection up.
 /// Servers ping every 20 s by default.
@@ -223,7 +223,7 @@ impl Driver {
         let mut end = None;
         for frame in chunk {
             match frame {
-                Ok(Frame::Text(text)) => match decode(Bytes::from(text)) {
+                Ok(Frame::Text(text)) => match decode(text) {
                     Ok(Some(says)) => said.push(says),
                     Ok(None) => {}
                     Err(error) => end = Some(End::Final(error)),
@@ -339,10 +339,14 @@ async fn wait(shared: &Shared, until: Option<Duration>) {
     }
 }
 
-/// Reads a frame; `None` for a kind that this version does not know.
-fn decode(frame: Bytes) -> Result<Option<ServerSays>> {
-    match client::decode(&frame) {
-        Ok(says) => Ok(Some(says)),
+/// Reads a frame; `None` for a kind that this version does not know. Of a delivery only as much as is needed here: the
+/// rest is read where it is wanted.
+fn decode(frame: Utf8Bytes) -> Result<Option<Said>> {
+    if let Some(peeked) = peek(&frame) {
+        return Ok(Some(Said::Peeked(Raw { frame: frame.into(), peeked })));
+    }
+    match client::decode(&Bytes::from(frame)) {
+        Ok(says) => Ok(Some(Said::Read(says))),
         Err(error) if error.field() == Some("type") => {
             tracing::debug!(%error, "a frame of an unknown kind is left out");
             Ok(None)

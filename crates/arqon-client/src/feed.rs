@@ -3,6 +3,7 @@
 //! Invariant: what stands in the queue has been admitted once, by the cursor or by the ledger.
 
 use crate::message::Gap;
+use crate::raw::Raw;
 use crate::session::{AcknowledgeBatch, Admission, Cursor, Ledger, Start};
 use crate::{Error, Result};
 use arqon_core::value::Value;
@@ -31,6 +32,8 @@ pub(crate) struct Wish {
 #[derive(Debug)]
 pub(crate) enum Item {
     Delivered(Box<Delivered>),
+    /// The same for one that need not be acknowledged, to be read by who takes it.
+    Raw(Raw),
     Gap(Gap),
     End(Error),
 }
@@ -62,6 +65,8 @@ pub(crate) struct Feed {
     pub(crate) begun: Option<oneshot::Sender<Result<()>>>,
     /// Deliveries taken by the application for which no credit was given back yet.
     pub(crate) owed: u32,
+    /// The room of the last delivery, which is mostly that of the next.
+    room: Option<RoomName>,
     /// Why the server did not put acknowledgements on disk when it was last asked to.
     pub(crate) unsaved: Option<arqon_core::Error>,
     /// Whether the server counts acknowledgements rather than credit.
@@ -89,6 +94,7 @@ impl Feed {
             waker: None,
             begun: None,
             owed: 0,
+            room: None,
             unsaved: None,
             is_durable: wish.durable.is_some(),
             is_inbox,
@@ -135,6 +141,27 @@ impl Feed {
             self.push(Item::Delivered(Box::new(delivered)));
         } else if !self.is_durable {
             // It was counted by the server and will not be counted by the application.
+            self.owed += 1;
+        }
+        admitted
+    }
+
+    /// The same for a delivery that was not read yet.
+    pub(crate) fn deliver_raw(&mut self, raw: Raw) -> bool {
+        let room = match &self.room {
+            Some(room) if room.as_str() == raw.room() => room.clone(),
+            _ => match RoomName::parse(raw.room()) {
+                Ok(room) => self.room.insert(room).clone(),
+                Err(error) => {
+                    self.push(Item::End(Error::Protocol(format!("a frame of the server: {error}"))));
+                    return false;
+                }
+            },
+        };
+        let admitted = self.cursor.admit(&room, raw.peeked.position);
+        if admitted {
+            self.push(Item::Raw(raw));
+        } else if !self.is_durable {
             self.owed += 1;
         }
         admitted

@@ -6,6 +6,7 @@
 use crate::client::Client;
 use crate::feed::{Item, Wish};
 use crate::message::{Event, Message};
+use crate::raw::{RawEnvelope, RawEvent};
 use crate::session::Start;
 use crate::settle::Handle;
 use crate::{Error, Result};
@@ -150,6 +151,17 @@ impl Subscription {
         self.hand_out()
     }
 
+    /// The next event, not read further than needed: for what only passes messages on.
+    pub async fn next_raw(&mut self) -> Option<Result<RawEvent>> {
+        std::future::poll_fn(|cx| self.poll_with(cx, Self::hand_out_raw)).await
+    }
+
+    /// The same if one is here already.
+    pub fn try_next_raw(&mut self) -> Option<Result<RawEvent>> {
+        self.refill(None);
+        self.hand_out_raw()
+    }
+
     /// Resolves once every acknowledgement is on the server's disk; see [`Client::flush`].
     ///
     /// # Errors
@@ -177,7 +189,8 @@ impl Subscription {
         if feed.is_durable {
             return;
         }
-        let deliveries = self.taken.iter().filter(|item| matches!(item, Item::Delivered(_))).count();
+        let counts = |item: &&Item| matches!(item, Item::Delivered(_) | Item::Raw(_));
+        let deliveries = self.taken.iter().filter(counts).count();
         feed.owed += u32::try_from(deliveries).unwrap_or(u32::MAX);
         let due = feed.wish.credit.is_some_and(|credit| feed.owed >= credit.div_ceil(2));
         drop(state);
@@ -193,6 +206,7 @@ impl Subscription {
                 self.ended = true;
                 Err(error)
             }
+            Item::Raw(raw) => raw.message().map(Event::Message).inspect_err(|_| self.ended = true),
             Item::Delivered(delivered) => {
                 let (attempt, position, message) = (delivered.attempt, delivered.position, delivered.message);
                 let room = &message.address.room;
@@ -204,16 +218,36 @@ impl Subscription {
     }
 }
 
-impl Stream for Subscription {
-    type Item = Result<Event>;
+impl Subscription {
+    fn hand_out_raw(&mut self) -> Option<Result<RawEvent>> {
+        match self.taken.pop_front()? {
+            Item::Raw(raw) => Some(Ok(RawEvent::Envelope(RawEnvelope(raw)))),
+            other => {
+                self.taken.push_front(other);
+                self.hand_out().map(|event| event.map(RawEvent::Event))
+            }
+        }
+    }
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_with<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Poll<Option<T>> {
         self.refill(Some(cx));
-        match self.hand_out() {
+        match take(self) {
             Some(event) => Poll::Ready(Some(event)),
             None if self.ended => Poll::Ready(None),
             None => Poll::Pending,
         }
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Result<Event>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_with(cx, Self::hand_out)
     }
 }
 

@@ -6,12 +6,14 @@
 pub mod client;
 mod decode;
 mod encode;
+mod peek;
 
 pub use decode::{Decoder, payload};
 pub(crate) use decode::{
     boxed, check_version_text, missing_command, missing_type, pair_producer, refuse_type,
 };
 pub use encode::*;
+pub use peek::{Peeked, peek};
 
 /// The place of this form's bytes in a record.
 pub(crate) const FORM: usize = 0;

@@ -4,6 +4,7 @@
 
 use super::{Shared, State, Waiting};
 use crate::feed::{Item, Phase};
+use crate::raw::{Raw, Said};
 use crate::session::Verdict;
 use crate::{Error, Gap, Message, Receipt, Result};
 use arqon_core::{ChannelName, MessageId, Position, RoomName};
@@ -54,10 +55,17 @@ fn one() -> u64 {
 
 impl Shared {
     /// Takes in what was read together.
-    pub(crate) fn receive(&self, said: Vec<ServerSays>) -> Received {
+    pub(crate) fn receive(&self, said: Vec<Said>) -> Received {
         let mut received = Received::default();
         let mut state = self.lock();
-        for says in said {
+        for said in said {
+            let says = match said {
+                Said::Peeked(raw) => {
+                    received.wake |= state.peeked(raw);
+                    continue;
+                }
+                Said::Read(says) => says,
+            };
             match says {
                 ServerSays::Delivery(delivered) => received.wake |= state.delivered(delivered),
                 ServerSays::Gap(gap) => state.gap(gap),
@@ -161,6 +169,22 @@ fn key_of(subscription: &str) -> Option<u64> {
 }
 
 impl State {
+    /// Takes a delivery that was not read yet; answers whether the server is to be told something.
+    fn peeked(&mut self, raw: Raw) -> bool {
+        let feed = key_of(raw.subscription()).and_then(|key| self.feeds.get_mut(&key));
+        match feed {
+            None => false,
+            Some(feed) if !feed.is_inbox => !feed.deliver_raw(raw),
+            Some(_) => match raw.read() {
+                Ok(delivered) => self.delivered(delivered),
+                Err(error) => {
+                    tracing::warn!(%error, "an answer cannot be read");
+                    false
+                }
+            },
+        }
+    }
+
     /// Takes a delivery; answers whether the server is to be told something.
     fn delivered(&mut self, delivered: Delivered) -> bool {
         let Some(feed) = key_of(&delivered.subscription).and_then(|key| self.feeds.get_mut(&key)) else {

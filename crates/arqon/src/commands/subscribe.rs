@@ -7,7 +7,9 @@ use crate::failure::Failure;
 use crate::options::{Global, Patience, patience};
 use crate::show;
 use crate::terminal::{Paint, note};
-use arqon_client::{Client, Code, Error, Event, Message, Position, Start, Subscription};
+use arqon_client::{
+    Client, Code, Error, Event, Message, Position, RawEnvelope, RawEvent, Start, Subscription,
+};
 use arqon_core::Pattern;
 use clap::Args;
 use std::io::{BufWriter, Stdout, Write};
@@ -101,7 +103,7 @@ struct Printer {
 
 impl Printer {
     fn new(json: bool, left: Option<u64>) -> Self {
-        let out = BufWriter::with_capacity(64 * 1024, std::io::stdout());
+        let out = BufWriter::with_capacity(128 * 1024, std::io::stdout());
         Printer { json, left, paint: Paint::stdout(), out, written: Vec::new() }
     }
 
@@ -109,24 +111,49 @@ impl Printer {
     /// everything is acknowledged.
     async fn print(&mut self, mut subscription: Subscription) -> Result<(), Failure> {
         while self.left != Some(0) {
-            let event = match subscription.try_next() {
+            let event = match self.next_at_hand(&mut subscription) {
                 Some(event) => event,
                 None => {
                     self.settle()?;
-                    match subscription.next().await {
+                    match self.next(&mut subscription).await {
                         Some(event) => event,
                         None => break,
                     }
                 }
             };
             match event.map_err(ended)? {
-                Event::Message(message) => self.message(message)?,
-                Event::Gap(gap) if self.json => self.line(&show::gap_json(&gap))?,
-                Event::Gap(gap) => self.line(show::gap_text(self.paint, &gap).as_bytes())?,
+                RawEvent::Envelope(envelope) => self.envelope(&envelope)?,
+                RawEvent::Event(Event::Message(message)) => self.message(message)?,
+                RawEvent::Event(Event::Gap(gap)) if self.json => self.line(&show::gap_json(&gap))?,
+                RawEvent::Event(Event::Gap(gap)) => {
+                    self.line(show::gap_text(self.paint, &gap).as_bytes())?;
+                }
             }
         }
         self.settle()?;
         subscription.flush().await.map_err(Failure::from)
+    }
+
+    /// Envelopes are passed on as they come; for people they are read.
+    fn next_at_hand(&self, subscription: &mut Subscription) -> Option<Result<RawEvent, Error>> {
+        match self.json {
+            true => subscription.try_next_raw(),
+            false => subscription.try_next().map(|event| event.map(RawEvent::Event)),
+        }
+    }
+
+    async fn next(&self, subscription: &mut Subscription) -> Option<Result<RawEvent, Error>> {
+        match self.json {
+            true => subscription.next_raw().await,
+            false => subscription.next().await.map(|event| event.map(RawEvent::Event)),
+        }
+    }
+
+    fn envelope(&mut self, envelope: &RawEnvelope) -> Result<(), Failure> {
+        envelope.write_to(&mut self.out)?;
+        self.out.write_all(b"\n")?;
+        self.left = self.left.map(|left| left - 1);
+        Ok(())
     }
 
     fn message(&mut self, message: Message) -> Result<(), Failure> {
