@@ -194,7 +194,9 @@ impl Compaction {
 }
 
 fn load(file: &dyn DiskFile, used: u64) -> io::Result<(Option<SegmentHeader>, Vec<u8>)> {
-    let mut bytes = vec![0; usize::try_from(used).unwrap_or(usize::MAX)];
+    // As much as there is: where the data ends comes out of another file.
+    let len = used.min(file.size()?);
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
     let n = file.read_at(&mut bytes, 0)?;
     bytes.truncate(n);
     let header = SegmentHeader::read(&bytes).filter(|(_, whole)| *whole).map(|(header, _)| header);

@@ -4,6 +4,9 @@
 
 use arqon_core::codec;
 
+/// No log counts so far; a number from here on is damage, and what is below can be added to.
+pub(crate) const COUNTED_MOST: u64 = 1 << 62;
+
 /// Appends fields.
 pub(crate) trait Put {
     fn u32(&mut self, value: u32);
@@ -66,6 +69,10 @@ impl<'a> Fields<'a> {
             }
         }
         None
+    }
+    /// A LEB128 number that counts records, blocks or segments.
+    pub fn counted(&mut self) -> Option<u64> {
+        self.num().filter(|n| *n < COUNTED_MOST)
     }
     pub fn text(&mut self) -> Option<&'a str> {
         let len = usize::try_from(self.num()?).ok()?;

@@ -11,7 +11,7 @@
 //!
 //! Invariant: what these functions read was written by their counterparts, or they answer `None`.
 
-use super::fields::{Fields, Put};
+use super::fields::{COUNTED_MOST, Fields, Put};
 use super::lineage::{Lineage, Span};
 use arqon_core::record::Epoch;
 use arqon_core::{RoomKey, RoomName, Tenant, Timestamp};
@@ -54,7 +54,8 @@ impl Tail {
         out.u32(self.chain);
     }
     pub fn read(f: &mut Fields<'_>) -> Option<Self> {
-        Some(Tail { segment: f.u64()?, end: f.u64()?, block: f.u64()?, chain: f.u32()? })
+        let tail = Tail { segment: f.u64()?, end: f.u64()?, block: f.u64()?, chain: f.u32()? };
+        [tail.segment, tail.end, tail.block].iter().all(|n| *n < COUNTED_MOST).then_some(tail)
     }
 }
 
@@ -168,7 +169,7 @@ impl BlockHeader {
         let (number, count, chain, at) = (f.u64()?, f.u32()?, f.u32()?, Timestamp(f.u64()?));
         f.u32()?;
         let crc = f.u32()?;
-        let good = crc == crc32c_append(seed, &bytes[..BLOCK - 4]);
+        let good = number < COUNTED_MOST && crc == crc32c_append(seed, &bytes[..BLOCK - 4]);
         good.then_some((BlockHeader { number, len, count, chain, at }, crc))
     }
 }
@@ -225,7 +226,7 @@ impl EntryHeader {
         };
         let (room, block, offset) = (f.u32()?, f.u32()?, f.u64()?);
         let (header_crc, body_crc) = (f.u32()?, f.u32()?);
-        let good = header_crc == crc32c_append(seed, &bytes[..ENTRY - 8]);
+        let good = offset < COUNTED_MOST && header_crc == crc32c_append(seed, &bytes[..ENTRY - 8]);
         good.then_some(EntryHeader { len, kind, room, block, offset, header_crc, body_crc })
     }
 
@@ -291,7 +292,7 @@ pub(crate) fn read_room(f: &mut Fields<'_>) -> Option<(Arc<RoomKey>, Lineage)> {
     let count = f.count(16)?;
     let mut spans = Vec::with_capacity(count);
     for _ in 0..count {
-        spans.push(Span { epoch: Epoch(f.u64()?), first: f.u64()? });
+        spans.push(Span { epoch: Epoch(f.u64()?), first: f.u64().filter(|n| *n < COUNTED_MOST)? });
     }
     Some((Arc::new(RoomKey::new(tenant, room)), Lineage::from_spans(spans)?))
 }

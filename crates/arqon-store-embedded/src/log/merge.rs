@@ -69,7 +69,7 @@ impl Merged {
 
 /// How many records a region can have held.
 fn held(region: &(u64, u64)) -> u64 {
-    (region.1 - region.0) / RECORD_LEAST
+    region.1.saturating_sub(region.0) / RECORD_LEAST
 }
 
 /// How many records may have been lost in all that cannot be read: rooms of which nothing else is left had theirs there.

@@ -274,7 +274,7 @@ fn put_ranges(out: &mut Vec<u8>, ranges: &[(u64, u64)]) {
 
 fn read_ranges(f: &mut Fields<'_>) -> Option<Vec<(u64, u64)>> {
     let n = f.count(2)?;
-    (0..n).map(|_| Some((f.num()?, f.num()?))).collect()
+    (0..n).map(|_| Some((f.counted()?, f.counted()?)).filter(|(from, to)| from <= to)).collect()
 }
 
 fn put_directory(directory: &Directory) -> Vec<u8> {
@@ -315,19 +315,19 @@ fn put_head(out: &mut Vec<u8>, head: &PartHead) {
 
 fn read_head(f: &mut Fields<'_>) -> Option<PartHead> {
     let (key, lineage) = read_room(f)?;
-    let (start, end, first_pos, last_pos) = (f.num()?, f.num()?, f.num()?, f.num()?);
+    let (start, end, first_pos, last_pos) = (f.counted()?, f.counted()?, f.counted()?, f.counted()?);
     let max_at = Timestamp(f.num()?);
-    let (bytes, records, first, last) = (f.num()?, f.num()?, f.num()?, f.num()?);
+    let (bytes, records, first, last) = (f.counted()?, f.counted()?, f.counted()?, f.counted()?);
     let damaged = read_ranges(f)?;
     let n = f.count(7)?;
     let mut channels = Vec::with_capacity(n);
     for _ in 0..n {
         channels.push(ChannelPart {
             name: ChannelName::parse(f.text()?).ok()?,
-            records: f.num()?,
-            bytes: f.num()?,
-            first: f.num()?,
-            last: f.num()?,
+            records: f.counted()?,
+            bytes: f.counted()?,
+            first: f.counted()?,
+            last: f.counted()?,
             last_at: Timestamp(f.num()?),
         });
     }

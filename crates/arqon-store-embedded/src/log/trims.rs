@@ -86,24 +86,24 @@ impl TrimState {
         match f.u8()? {
             1 => {
                 let (key, _) = read_room(&mut f)?;
-                self.floor(&key, f.num()?);
+                self.floor(&key, f.counted()?);
             }
             2 => {
                 let (key, _) = read_room(&mut f)?;
                 let channel = ChannelName::parse(f.text()?).ok()?;
-                self.channel(&key, &channel, f.num()?);
+                self.channel(&key, &channel, f.counted()?);
             }
             3 => {
                 let (key, lineage) = read_room(&mut f)?;
-                let grave = Grave { lineage, end: f.num()?, as_of: f.num()? };
+                let grave = Grave { lineage, end: f.counted()?, as_of: f.counted()? };
                 self.rooms.entry((*key).clone()).or_default().grave = Some(grave);
             }
-            4 => self.remove(f.num()?),
+            4 => self.remove(f.counted()?),
             6 => {
                 let (key, _) = read_room(&mut f)?;
-                self.damage(&key, f.num()?, f.num()?);
+                self.damage(&key, f.counted()?, f.counted()?);
             }
-            5 => self.removed_below = self.removed_below.max(f.num()?),
+            5 => self.removed_below = self.removed_below.max(f.counted()?),
             _ => return None,
         }
         Some(())

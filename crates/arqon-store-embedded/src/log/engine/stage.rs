@@ -159,7 +159,7 @@ impl Engine {
         self.block.bytes.resize(BLOCK, 0);
         let Some(active) = &self.active else { return };
         let left = usize::try_from(active.len.saturating_sub(self.tail.end)).unwrap_or(usize::MAX);
-        let (seed, block) = (active.segment.seed, self.tail.block + 1);
+        let (seed, block) = (active.segment.seed, self.tail.block.wrapping_add(1));
         for w in std::mem::take(&mut self.echo) {
             let writer = &self.writers[w];
             let Some(room) = writer.number.filter(|_| self.block.bytes.len() < left / 4) else { continue };
