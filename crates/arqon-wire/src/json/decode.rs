@@ -191,8 +191,9 @@ pub(crate) fn missing_command() -> Error {
     Error::invalid("command", "missing; expected the name of a command, such as `subscribe`")
 }
 
+/// An empty text is none, as in protobuf: a key that nobody set must not make all messages duplicates of the first.
 fn shared(members: &Members<'_>, field: Field) -> Result<Option<Arc<str>>> {
-    Ok(members.text(field)?.map(|text| Arc::from(&*text)))
+    Ok(members.text(field)?.filter(|text| !text.is_empty()).map(|text| Arc::from(&*text)))
 }
 
 fn confirm(members: &Members<'_>) -> Result<bool> {
