@@ -4,6 +4,7 @@
 //! it after everything that waits was confirmed.
 
 use crate::builder::{Builder, read_agent};
+use crate::feed::Feed;
 use crate::patience::within;
 use crate::publish::{Publish, Publisher};
 use crate::request::{Inbox, Request};
@@ -207,8 +208,7 @@ impl Client {
                     return Err(error.clone());
                 }
                 if state.is_idle() {
-                    let unsaved = state.feeds.values_mut().find_map(|feed| feed.unsaved.take());
-                    return unsaved.map_or(Ok(()), |error| Err(Error::Refused(error)));
+                    return state.feeds.values_mut().find_map(Feed::take_unsaved).map_or(Ok(()), Err);
                 }
             }
             progress.await;

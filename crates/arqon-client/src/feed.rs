@@ -69,6 +69,8 @@ pub(crate) struct Feed {
     room: Option<RoomName>,
     /// Why the server did not put acknowledgements on disk when it was last asked to.
     pub(crate) unsaved: Option<arqon_core::Error>,
+    /// Why it is over, once it is.
+    pub(crate) ended_by: Option<Error>,
     /// Whether the server counts acknowledgements rather than credit.
     pub(crate) is_durable: bool,
     /// Whether it is the private inbox for answers, which has no queue.
@@ -96,6 +98,7 @@ impl Feed {
             owed: 0,
             room: None,
             unsaved: None,
+            ended_by: None,
             is_durable: wish.durable.is_some(),
             is_inbox,
             wish,
@@ -204,12 +207,26 @@ impl Feed {
     /// Ends it for good.
     pub(crate) fn end(&mut self, error: Error) {
         self.phase = Phase::Ended;
+        self.ended_by = Some(error.clone());
         match self.begun.take() {
             Some(begun) => {
                 let _ = begun.send(Err(error));
             }
             None => self.push(Item::End(error)),
         }
+    }
+
+    /// Why acknowledgements are not on the server's disk, though nothing is waited for any more; told once. One that
+    /// ended (taken over by somebody else, say) takes what was not answered with it.
+    pub(crate) fn take_unsaved(&mut self) -> Option<Error> {
+        if let Some(error) = self.unsaved.take() {
+            return Some(Error::Refused(error));
+        }
+        if self.phase != Phase::Ended || self.ledger.is_settled() {
+            return None;
+        }
+        self.ledger.give_up();
+        self.ended_by.clone()
     }
 
     /// The connection is gone.
@@ -290,6 +307,17 @@ mod tests {
         assert!(matches!(feed.queue.pop_front(), Some(Item::End(_))) && feed.phase == Phase::Ended);
         feed.lost();
         assert_eq!(feed.phase, Phase::Ended);
+    }
+
+    #[test]
+    fn acknowledgements_that_nobody_will_take_are_told_once() {
+        let mut feed = feed(Start::Latest);
+        let (room, position) = (RoomName::parse("repo").unwrap(), Position::parse("5f-7").unwrap());
+        feed.ledger.admit(&room, position);
+        feed.ledger.acknowledge(&room, position);
+        assert!(feed.take_unsaved().is_none(), "it still waits to be sent");
+        feed.end(Error::Refused(arqon_core::Error::new(arqon_core::Code::Fenced, "taken over")));
+        assert!(feed.take_unsaved().is_some() && feed.take_unsaved().is_none());
     }
 
     #[test]

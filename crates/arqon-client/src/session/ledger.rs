@@ -188,6 +188,14 @@ impl Ledger {
         Some(self.in_flight.remove(index))
     }
 
+    /// Nobody will ever take what waits: it is forgotten.
+    pub fn give_up(&mut self) {
+        self.singles.clear();
+        self.floors.clear();
+        self.in_flight.clear();
+        (self.persist, self.unpersisted) = (false, None);
+    }
+
     /// The connection is gone: what was not answered waits again.
     pub fn lost(&mut self) {
         for batch in std::mem::take(&mut self.in_flight) {
