@@ -47,7 +47,9 @@ impl Engine {
         let is_dead = |s: &&Arc<Segment>| {
             s.id != active && s.live_records.load(Relaxed) == 0 && !self.is_evidence(s, now)
         };
-        let dead = self.segments.values().find(|s| is_dead(s) && !self.is_under_way(s.id)).cloned();
+        let free =
+            |s: &&Arc<Segment>| is_dead(s) && !self.is_under_way(s.id) && !self.is_end_of_another(s.id);
+        let dead = self.segments.values().find(free).cloned();
         let Some(dead) = dead else {
             self.trimmed = false;
             return Progress::Done;
@@ -65,6 +67,16 @@ impl Engine {
     /// Whether somebody is writing the sidecar of a segment at this moment.
     fn is_under_way(&self, segment: u64) -> bool {
         self.unsettled.contains(&segment) && !self.sidecars.iter().any(|job| job.is_of(segment))
+    }
+
+    /// Whether a segment alone knows where the one before it ends: the other one's sidecar, which says it too, could not
+    /// be written. Without either, what a failed write left behind that end would pass for something confirmed.
+    fn is_end_of_another(&self, id: u64) -> bool {
+        let before = id.checked_sub(1).and_then(|before| self.segments.get(&before));
+        before.is_some_and(|s| {
+            s.generation == 0
+                && self.disk.open(&sidecar_path(s.id, 0)).is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
+        })
     }
 
     /// Whether a segment is kept although nothing in it can be served: it is damaged, and people, offline checks and
