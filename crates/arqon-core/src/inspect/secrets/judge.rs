@@ -100,7 +100,7 @@ pub(super) fn assignment_is_secret(before: &str, value: &str, whole: &str) -> bo
         return value_is_secret(kind, value);
     }
     // Without quotes, code and prose are near: `password = getpass()`, "the secret: never give up".
-    let code = value.contains(['(', '[', '{']) || value.split('.').all(is_word);
+    let code = is_code(value);
     let telling = |c: char| c.is_ascii_digit() || "!@#%^&*+=~".contains(c);
     let long_enough = value.len() >= if kind == Name::Password { 5 } else { 8 };
     long_enough && !code && value.contains(telling) && value_is_secret(kind, value)
@@ -218,10 +218,25 @@ fn is_place(value: &str) -> bool {
         || value.contains(":/")
 }
 
-/// Words and versions joined by separators: `db-credentials-v2`, `kube-system/app.token.3`.
+/// Words and versions joined by separators: `db-credentials-v2`, `kube-system/oauth2.token.3`.
 fn is_name(value: &str) -> bool {
     let segments = || value.split(['-', '_', '.', '/', ':']);
-    segments().count() > 1 && segments().all(|s| is_word(s) || is_version(s))
+    segments().count() > 1 && segments().all(|s| is_numbered_word(s) || is_version(s))
+}
+
+/// What code writes without quotes: a call, a pointer, a path of fields, a name in snake case, one word.
+fn is_code(value: &str) -> bool {
+    let field = |s: &str| s.len() <= 32 && s.split('_').all(|part| part.is_empty() || is_numbered_word(part));
+    value.contains(['(', '[', '{'])
+        || value.starts_with(['*', '&'])
+        || is_word(value)
+        || (value.contains(['.', '_', '>', ':']) && value.split(['.', '-', '>', ':']).all(field))
+}
+
+/// A word with at most two digits behind it: `oauth2`, `u32`.
+fn is_numbered_word(text: &str) -> bool {
+    let word = text.trim_end_matches(|c: char| c.is_ascii_digit());
+    text.len() - word.len() <= 2 && is_word(word)
 }
 
 /// Letters as words have them: one case, or a capital first, and a vowel now and then.

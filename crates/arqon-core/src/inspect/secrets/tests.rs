@@ -56,3 +56,38 @@ fn values_are_judged_by_what_their_name_says() {
         assert_eq!(value_is_secret(name, value), expected, "{name:?} {value}");
     }
 }
+
+#[test]
+fn code_is_told_from_what_people_assign() {
+    let check = |text: &str, expected: bool| {
+        let shape = KNOWN.iter().find(|shape| shape.name == "assignment").unwrap();
+        let found = Regex::new(shape.pattern).unwrap().captures(text).unwrap();
+        let (all, value) = (found.get(0).unwrap(), found.get(1).unwrap());
+        let whole = &text[all.start()..value.end()];
+        assert_eq!(shape.accepts(&text[..value.start()], value.as_str(), whole), expected, "{text}");
+    };
+    for code in [
+        "pub pw_passwd: *const c_char",
+        "log_passwd: __u32,",
+        "colon2_token: node.colon2_token,",
+        "EVP_PKEY *signing_key = has_pkcs8 ? a : b",
+        "password = getpass()",
+        "secret: self.config.auth2.secret",
+        "token=state->next_token",
+        "api_key: settings::API_KEY_2",
+        "the secret: never give up 100 times",
+        "password_hash: x password: &str",
+    ] {
+        check(code, false);
+    }
+    for secret in [
+        "password=hunter2",
+        "PGPASSWORD=Tr0ub4dor&3 psql",
+        "db_password: s3cr3t-Value!",
+        "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYzzzzzzzz99",
+        "token=Zk3v9QpL7xW2mN8bR4tY",
+        "{\\\"password\\\":\\\"letmein\\\"}",
+    ] {
+        check(secret, true);
+    }
+}
