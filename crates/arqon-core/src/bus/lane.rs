@@ -18,7 +18,15 @@ pub(super) struct Lane {
     pub(super) epoch: Epoch,
     last: u64,
     channels: Map<ChannelName, Kept>,
+    /// The highest offset that is no longer kept of all channels that were forgotten.
+    forgotten: u64,
+    /// Names are looked through for such to forget when there are this many.
+    names_most: usize,
 }
+
+/// Names of channels that keep nothing are remembered, so that a gap is said to readers of that channel only; but not
+/// more of them than this.
+const NAMES: usize = 1024;
 
 #[derive(Default)]
 struct Kept {
@@ -59,7 +67,13 @@ pub(super) struct LaneRead {
 
 impl Lane {
     pub(super) fn new(random: &dyn Random) -> Self {
-        Lane { epoch: Epoch::memory(random.next_u64()), last: 0, channels: Map::default() }
+        Lane {
+            epoch: Epoch::memory(random.next_u64()),
+            last: 0,
+            channels: Map::default(),
+            forgotten: 0,
+            names_most: NAMES,
+        }
     }
 
     pub(super) fn end(&self) -> Position {
@@ -82,9 +96,30 @@ impl Lane {
         let channel = &first.message.address.channel;
         match self.channels.get_mut(channel) {
             Some(kept) => kept.take(&records, keep),
-            None => self.channels.entry(channel.clone()).or_default().take(&records, keep),
+            None => {
+                if self.channels.len() >= self.names_most {
+                    self.forget();
+                }
+                // It may be one of those whose name was forgotten.
+                let kept = self.channels.entry(channel.clone()).or_default();
+                kept.gone = self.forgotten;
+                kept.take(&records, keep);
+            }
         }
         records
+    }
+
+    /// Forgets the names of channels that keep nothing: what they had is gone for readers of any channel.
+    fn forget(&mut self) {
+        let forgotten = &mut self.forgotten;
+        self.channels.retain(|_, kept| {
+            if kept.records.is_empty() {
+                *forgotten = kept.gone.max(*forgotten);
+            }
+            !kept.records.is_empty()
+        });
+        // Each name is looked at once for every name that is added, however many keep something.
+        self.names_most = NAMES.max(2 * self.channels.len());
     }
 
     /// Matching records after `after` (`None`: from the first one kept), at most `max`. The reader knows that records
@@ -96,7 +131,11 @@ impl Lane {
         max: usize,
     ) -> LaneRead {
         let matching = || self.channels.iter().filter(|(name, _)| filter.wants(name)).map(|(_, kept)| kept);
-        let gone = matching().map(|kept| kept.gone).max().unwrap_or(0);
+        let forgotten = match filter {
+            ChannelFilter::Exact(name) if self.channels.contains_key(name) => 0,
+            _ => self.forgotten,
+        };
+        let gone = matching().map(|kept| kept.gone).max().unwrap_or(0).max(forgotten);
         let missed = after.is_some_and(|after| gone > after.max(lost));
         let start = if missed { gone } else { after.unwrap_or(0) };
         let mut records: Vec<Arc<Record>> = matching()
@@ -142,5 +181,56 @@ impl Lane {
 
     pub(super) fn is_empty(&self) -> bool {
         self.channels.values().all(|kept| kept.records.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Address, Kind, MessageId, Priority, RoomName, Tenant, Timestamp};
+
+    struct Zero;
+    impl Random for Zero {
+        fn next_u64(&self) -> u64 {
+            0
+        }
+    }
+
+    fn push(lane: &mut Lane, channel: &str, keep: usize) -> u64 {
+        let room = Arc::new(RoomKey::new(Tenant::default(), RoomName::parse("r").unwrap()));
+        let message = Message {
+            id: MessageId::Ulid(1),
+            kind: Kind::Message,
+            address: Address { room: room.room.clone(), channel: ChannelName::parse(channel).unwrap() },
+            sender: "s".into(),
+            timestamp: Timestamp(1),
+            stored_at: Timestamp(1),
+            priority: Priority::Normal,
+            payload: "{}".into(),
+            extras: None,
+        };
+        lane.push(&room, std::iter::once(Arc::new(message)), keep)[0].position.offset
+    }
+
+    #[test]
+    fn names_that_keep_nothing_are_forgotten_and_their_readers_told() {
+        let mut lane = Lane::new(&Zero);
+        let kept = push(&mut lane, "kept", 5);
+        let once = push(&mut lane, "once", 0);
+        let later = push(&mut lane, "kept", 5);
+        for n in 0..10 * NAMES {
+            push(&mut lane, &format!("c{n}"), 0);
+        }
+        assert!(lane.channels.len() <= 2 * NAMES, "{} names", lane.channels.len());
+        let exact = |name: &str| ChannelFilter::Exact(ChannelName::parse(name).unwrap());
+        // Whoever waits for a forgotten channel is told that something may be gone.
+        assert!(lane.read((Some(once - 1), 0), &exact("once"), 9).gone.is_some());
+        // A channel that keeps its messages has lost none of them.
+        let read = lane.read((Some(kept), 0), &exact("kept"), 9);
+        let offsets: Vec<u64> = read.records.iter().map(|r| r.position.offset).collect();
+        assert_eq!((read.gone, offsets), (None, vec![later]));
+        // One that comes back knows what it lost.
+        push(&mut lane, "once", 5);
+        assert!(lane.read((Some(once - 1), 0), &exact("once"), 9).gone.is_some());
     }
 }

@@ -89,9 +89,9 @@ impl Room {
         });
     }
 
-    /// Whether nobody listens and nothing is kept.
-    pub(super) fn is_idle(&self) -> bool {
-        self.state().is_idle()
+    /// Whether nobody listens and nothing is kept; `with_lane`: though messages were numbered in memory.
+    pub(super) fn is_idle(&self, with_lane: bool) -> bool {
+        self.state().is_idle(with_lane)
     }
 
     pub(super) fn subscribers(&self) -> usize {
@@ -134,8 +134,9 @@ impl RoomState {
         }
     }
 
-    fn is_idle(&self) -> bool {
-        self.wide.is_empty() && self.exact.is_empty() && self.lane.as_ref().is_none_or(Lane::is_empty)
+    fn is_idle(&self, with_lane: bool) -> bool {
+        let kept = |lane: &Lane| !with_lane || !lane.is_empty();
+        self.wide.is_empty() && self.exact.is_empty() && !self.lane.as_ref().is_some_and(kept)
     }
 }
 
