@@ -59,6 +59,8 @@ pub(crate) fn positions(pattern: &Pattern, from: &From) -> Vec<(RoomName, Positi
     let only = pattern.only_room();
     let single = only.iter().flat_map(|room| one.iter().map(move |at| (room.clone(), *at)));
     let named = rooms.iter().flat_map(|(room, list)| list.iter().map(move |at| (room.clone(), *at)));
+    // A cursor of one room names none, so a position of another one must not get into it.
+    let named = named.filter(|(room, _)| only.as_ref().is_none_or(|only| only == room));
     single.chain(named).collect()
 }
 
