@@ -41,6 +41,8 @@ fn main() {
     for (name, payload) in hostile() {
         show(name, &own, &payload);
     }
+    let worst = inspector(|p| p.redaction_patterns = vec!["[a-z]{1,1500}!".to_owned()]);
+    show("the largest own pattern on its worst text", &worst, &format!("[\"{}\"]", "a".repeat(64_000)));
 }
 
 fn inspector(change: impl FnOnce(&mut InspectionPolicy)) -> Inspector {
@@ -70,6 +72,9 @@ fn hostile() -> Vec<(&'static str, String)> {
     vec![
         ("password=password=…", fill("password=")),
         ("eyJeyJ…", fill("eyJ")),
+        ("eyJ-eyJ-…", fill("eyJ-")),
+        ("sk-sk-…", fill("sk-")),
+        ("token:(token:(…", fill("token:(")),
         ("bearer bearer …", fill("bearer ")),
         ("beginnings of private keys", fill("-----BEGIN PRIVATE KEY-----")),
         ("addresses without end", fill("a://b:")),

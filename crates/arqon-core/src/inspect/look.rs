@@ -4,7 +4,7 @@
 //! byte outside of what was found is as it was.
 
 use super::rules::{Candidates, Rule, Rules, What};
-use super::secrets::{Name, names_secret, value_is_secret};
+use super::secrets::{Check, Name, names_secret, value_is_secret};
 use super::text::Plain;
 use super::tokens::{Broken, DEPTH_MAX, Piece, Token, Tokens};
 use super::verdict::{FINDINGS_MAX, Finding, Part};
@@ -16,7 +16,10 @@ pub(super) const MASK: &str = "***REDACTED***";
 
 /// Most places of one message that are judged. More is no ordinary message: it counts as a secret and what follows is
 /// redacted unread.
-const PLACES_MAX: usize = 1000;
+const PLACES_MAX: usize = 10_000;
+
+/// How much of an assigned value is judged, in bytes.
+const VALUE_JUDGED: usize = 512;
 
 /// How much of a finding's path is said, in bytes.
 const PATH_MAX: usize = 256;
@@ -258,12 +261,14 @@ impl Walk<'_, '_> {
     }
 }
 
-/// Where a rule finds something. After a place that is not accepted the search goes on right behind its beginning, since
-/// it may cover one that is.
+/// Where a rule finds something. What is not accepted is passed over as a whole, but for assignments: the value of one may
+/// hold another.
 fn places(rule: &Rule, text: &str, judged: &mut usize) -> Vec<Range<usize>> {
     let mut list = Vec::new();
     let mut at = 0;
-    while let Some(found) = rule.regex.captures_at(text, at).filter(|_| *judged <= PLACES_MAX) {
+    while *judged <= PLACES_MAX
+        && let Some(found) = rule.regex.captures_at(text, at)
+    {
         *judged += 1;
         let all = found.get(0).expect("the group 0 is the match").range();
         let What::Shape(shape) = rule.what else {
@@ -271,16 +276,34 @@ fn places(rule: &Rule, text: &str, judged: &mut usize) -> Vec<Range<usize>> {
             list.push(all);
             continue;
         };
-        let secret = found.get(1).map_or(all.clone(), |group| group.range());
+        let assigned = shape.check == Check::Assigned;
+        let secret = match found.get(1) {
+            // Judged by its beginning; its whole length is looked for only if it is one.
+            _ if assigned => {
+                let near = &text[all.end..text.floor_char_boundary(all.end + VALUE_JUDGED)];
+                all.end..all.end + value_length(near)
+            }
+            Some(group) => group.range(),
+            None => all.clone(),
+        };
         let whole = &text[all.start..secret.end];
         if shape.accepts(&text[..secret.start], &text[secret.clone()], whole) {
-            at = secret.end;
-            list.push(secret);
+            let end = if assigned { all.end + value_length(&text[all.end..]) } else { secret.end };
+            at = end;
+            list.push(secret.start..end);
         } else {
-            at = all.start + text[all.start..].chars().next().map_or(1, char::len_utf8);
+            at = all.end;
         }
     }
     list
+}
+
+/// How long an assigned value is: to the first sign that ends one in JSON, shells and code.
+fn value_length(text: &str) -> usize {
+    let ends = |b: &u8| {
+        matches!(b, b'"' | b'\'' | b'`' | b',' | b';' | b'<' | b'>' | b'\\') || b.is_ascii_whitespace()
+    };
+    text.bytes().position(|b| ends(&b)).unwrap_or(text.len())
 }
 
 /// The text with a mask in place of each edit; edits that touch or overlap become one.

@@ -9,8 +9,9 @@ use super::secrets::{KNOWN, OLDER, Shape};
 use super::text::resolved;
 use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 
-/// Largest compiled pattern, in bytes: with it a text of 64 KiB is read in well below a second at the very worst.
-const PROGRAM_BYTES: usize = 512 * 1024;
+/// Largest compiled pattern, in bytes. It bounds what one byte of a text may cost at the very worst, which
+/// docs/inspection.md measures.
+const PROGRAM_BYTES: usize = 128 * 1024;
 /// Memory of a pattern's cache of states.
 const CACHE_BYTES: usize = 1024 * 1024;
 /// Deepest nesting of groups in a pattern.

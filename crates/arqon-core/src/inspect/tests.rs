@@ -171,7 +171,7 @@ fn an_invalid_policy_names_its_keys_and_leaves_the_active_one() {
         "redaction_patterns[3]",
     ];
     assert_eq!(keys, expected, "{problems:?}");
-    assert!(problems[4].message.contains("compiles to more than 512 KiB"), "{}", problems[4]);
+    assert!(problems[4].message.contains("compiles to more than 128 KiB"), "{}", problems[4]);
     assert!(problems[5].message.contains("matches where nothing stands"), "{}", problems[5]);
     assert_eq!(inspector.policy(), before);
     let many = policy(|p| p.redaction_patterns = vec!["a".to_owned(); 33]);
@@ -191,6 +191,9 @@ fn hostile_messages_are_read_within_bounds() {
         format!("[\"{}\"]", "password=".repeat(8 * kib)),
         format!("[\"{}\"]", "-----BEGIN PRIVATE KEY-----".repeat(2 * kib)),
         format!("[\"{}\"]", "eyJ".repeat(20 * kib)),
+        format!("[\"{}\"]", "eyJ-".repeat(16 * kib)),
+        format!("[\"{}\"]", "sk-".repeat(20 * kib)),
+        format!("[\"{}\"]", "token:(".repeat(8 * kib)),
         format!("[\"{}\"]", "bearer ".repeat(8 * kib)),
         format!("[\"{}\"]", "a://b:".repeat(8 * kib)),
         format!("[\"{}\"]", "\\u0070".repeat(10 * kib)),

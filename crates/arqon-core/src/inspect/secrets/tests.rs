@@ -61,10 +61,11 @@ fn values_are_judged_by_what_their_name_says() {
 fn code_is_told_from_what_people_assign() {
     let check = |text: &str, expected: bool| {
         let shape = KNOWN.iter().find(|shape| shape.name == "assignment").unwrap();
-        let found = Regex::new(shape.pattern).unwrap().captures(text).unwrap();
-        let (all, value) = (found.get(0).unwrap(), found.get(1).unwrap());
-        let whole = &text[all.start()..value.end()];
-        assert_eq!(shape.accepts(&text[..value.start()], value.as_str(), whole), expected, "{text}");
+        let head = Regex::new(shape.pattern).unwrap().find(text).unwrap();
+        let end = text[head.end()..].find(|c: char| c.is_whitespace() || "\"',;\\".contains(c));
+        let value = head.end()..end.map_or(text.len(), |end| head.end() + end);
+        let whole = &text[head.start()..value.end];
+        assert_eq!(shape.accepts(&text[..value.start], &text[value.clone()], whole), expected, "{text}");
     };
     for code in [
         "pub pw_passwd: *const c_char",
