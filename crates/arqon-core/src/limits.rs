@@ -13,8 +13,8 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Most messages in one publish batch: bounds what one request can hold in memory.
     pub batch: usize,
-    /// Records waiting in memory for one subscription before it falls back to reading the log: two socket
-    /// buffers' worth of small messages.
+    /// Records waiting in memory for one subscription before it falls back to reading: what a publisher sends in some
+    /// milliseconds at full speed, since a memory lane that keeps nothing has nothing to fall back on.
     pub queue_records: usize,
     /// The same in bytes.
     pub queue_bytes: usize,
@@ -35,7 +35,7 @@ impl Default for Limits {
         Limits {
             message_bytes: 1024 * 1024,
             batch: 10_000,
-            queue_records: 1024,
+            queue_records: 8192,
             queue_bytes: 4 * 1024 * 1024,
             subscriptions: 1000,
             connections: 20_000,

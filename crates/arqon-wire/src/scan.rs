@@ -322,20 +322,34 @@ impl<'a> Scanner<'a> {
 
 /// How many bytes from the front stand for themselves in a JSON string: neither `"`, `\` nor a control character.
 pub(crate) fn plain_prefix(text: &[u8]) -> usize {
+    let is_special = |b: u8| (b < 0x20) | (b == b'"') | (b == b'\\');
     let mut at = 0;
-    // Without a way out in the middle the compiler looks at all of a block at once.
+    // Without a way out in its middle, a block is looked at by vector instructions.
     while let Some(block) = text[at..].first_chunk::<32>() {
         if block.iter().fold(false, |found, b| found | is_special(*b)) {
             break;
         }
         at += 32;
     }
+    while let Some(chunk) = text[at..].first_chunk::<8>() {
+        let hits = special_bytes(u64::from_le_bytes(*chunk));
+        if hits != 0 {
+            return at + (hits.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
     let rest = text[at..].iter().position(|b| is_special(*b));
     rest.map_or(text.len(), |i| at + i)
 }
 
-fn is_special(byte: u8) -> bool {
-    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+/// The highest bit of each byte that does not stand for itself; exact up to and including the lowest of them.
+fn special_bytes(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    // The classic test for a zero byte; bytes above 0x7F never count.
+    let zero = |x: u64| x.wrapping_sub(ONES) & !x & HIGH;
+    let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+    zero(word ^ (ONES * 0x22)) | zero(word ^ (ONES * 0x5C)) | control
 }
 
 /// Copies one valid JSON value without the space between its tokens.

@@ -1,6 +1,7 @@
 //! Points in time as RFC 3339 text: read with `Z` or an offset, written in UTC with microseconds.
 
 use arqon_core::{Error, Result, Timestamp};
+use std::cell::Cell;
 
 /// The last moment that there is a text for, 9999-12-30T22:00:00.999999Z: what calendars allow for every offset.
 /// Whatever is later (an expiry that means never) is taken for this one.
@@ -67,10 +68,28 @@ fn days(year: u64, month: u64, day: u64) -> u64 {
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
+thread_local! {
+    /// The last second that was written, and its text: messages that are written together are of one second.
+    static SECOND: Cell<(u64, [u8; 19])> = const { Cell::new((0, *b"1970-01-01T00:00:00")) };
+}
+
 /// Appends the time, without quotes: `2026-11-21T12:00:00.123456Z`, 27 characters.
 pub fn write_timestamp(out: &mut Vec<u8>, time: Timestamp) {
     let time = time.min(LAST);
     let (seconds, micros) = (time.0 / 1_000_000, time.0 % 1_000_000);
+    let (mut known, mut second) = SECOND.get();
+    if known != seconds {
+        (known, second) = (seconds, second_text(seconds));
+        SECOND.set((known, second));
+    }
+    let mut text = *b"0000-00-00T00:00:00.000000Z";
+    text[..19].copy_from_slice(&second);
+    put(&mut text[20..26], micros);
+    out.extend_from_slice(&text);
+}
+
+/// `2026-11-21T12:00:00` of a number of seconds since 1970.
+fn second_text(seconds: u64) -> [u8; 19] {
     let (day, second) = (seconds / 86_400, seconds % 86_400);
     let z = day + 719_468;
     let (era, of_era) = (z / 146_097, z % 146_097);
@@ -80,21 +99,22 @@ pub fn write_timestamp(out: &mut Vec<u8>, time: Timestamp) {
     let day = of_year - (153 * shifted + 2) / 5 + 1;
     let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let mut text = *b"0000-00-00T00:00:00.000000Z";
-    let mut put = |at: usize, width: usize, mut value: u64| {
-        for slot in text[at..at + width].iter_mut().rev() {
-            *slot = b'0' + (value % 10) as u8;
-            value /= 10;
-        }
-    };
-    put(0, 4, year);
-    put(5, 2, month);
-    put(8, 2, day);
-    put(11, 2, second / 3600);
-    put(14, 2, second / 60 % 60);
-    put(17, 2, second % 60);
-    put(20, 6, micros);
-    out.extend_from_slice(&text);
+    let mut text = *b"0000-00-00T00:00:00";
+    put(&mut text[0..4], year);
+    put(&mut text[5..7], month);
+    put(&mut text[8..10], day);
+    put(&mut text[11..13], second / 3600);
+    put(&mut text[14..16], second / 60 % 60);
+    put(&mut text[17..19], second % 60);
+    text
+}
+
+/// Writes the last digits of a number into their places.
+fn put(places: &mut [u8], mut value: u64) {
+    for slot in places.iter_mut().rev() {
+        *slot = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
 }
 
 /// The time as text.
@@ -155,6 +175,9 @@ mod tests {
             let judged: jiff::Timestamp = text.parse().unwrap();
             prop_assert_eq!(judged.as_microsecond(), i64::try_from(micros).unwrap());
             prop_assert_eq!(parse_timestamp("t", &text).unwrap(), Timestamp(micros));
+            // Another moment of the same second, whose text is remembered.
+            let other = Timestamp(micros / 1_000_000 * 1_000_000 + (micros + 1) % 1_000_000).min(LAST);
+            prop_assert_eq!(parse_timestamp("t", &timestamp_text(other)).unwrap(), other);
         }
     }
 }

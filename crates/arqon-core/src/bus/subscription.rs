@@ -11,6 +11,7 @@ use super::lane::Lane;
 use super::lock;
 use super::room::{Room, Route};
 use super::subscribe::From;
+use crate::hash::Set;
 use crate::limits::Limits;
 use crate::port::{ChannelFilter, LogItem, Page, Read, ReadFrom};
 use crate::{
@@ -20,6 +21,9 @@ use crate::{
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
+
+/// An empty queue keeps room for so many records; what a burst took beyond that is given back.
+const QUEUE_KEPT: usize = 256;
 
 /// The two histories that a room can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +79,8 @@ struct Inner {
     queue: VecDeque<Arc<Record>>,
     bytes: usize,
     attachments: Vec<Attachment>,
+    /// The rooms of the attachments: a subscription may have joined thousands.
+    joined: Set<Arc<RoomKey>>,
     behind: VecDeque<(usize, LaneKind)>,
     /// A read of the log is under way for the first of `behind`.
     reading: bool,
@@ -150,7 +156,7 @@ impl Subscription {
     }
 
     pub(super) fn is_attached(&self, key: &RoomKey) -> bool {
-        lock(&self.inner).attachments.iter().any(|a| *a.room.key == *key)
+        lock(&self.inner).joined.contains(key)
     }
 
     pub(super) fn rooms(&self) -> Vec<Arc<Room>> {
@@ -176,6 +182,7 @@ impl Subscription {
         let attachment = {
             let mut inner = lock(&self.inner);
             let index = inner.attachments.len();
+            inner.joined.insert(room.key.clone());
             let lanes = [LaneState::Behind(durable), memory];
             inner.attachments.push(Attachment { room: room.clone(), filter: filter.clone(), lanes, lost: 0 });
             inner.behind.push_back((index, LaneKind::Durable));
@@ -327,6 +334,9 @@ impl Subscription {
                 return;
             }
             inner.bytes = inner.bytes.saturating_sub(weight);
+        }
+        if inner.queue.is_empty() && inner.queue.capacity() > QUEUE_KEPT {
+            inner.queue = VecDeque::new();
         }
         let due = self.consumer.as_ref().is_some_and(|(consumer, _)| consumer.has_due());
         if !inner.queue.is_empty() || (due && self.has_room()) {
