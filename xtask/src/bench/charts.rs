@@ -26,9 +26,9 @@ pub fn draw(results: &Results, cases: &[Case]) -> Vec<(&'static str, String)> {
 }
 
 const PIPES: [(&str, &str); 4] = [
-    ("wall_s", "writing, s"),
-    ("cpu_s", "CPU of writing, client and server, s"),
-    ("read_wall_s", "reading back, s"),
+    ("write_s", "writing, s"),
+    ("write_cpu_s", "CPU of writing, client and server, s"),
+    ("read_s", "reading back, s"),
     ("read_cpu_s", "CPU of reading back, s"),
 ];
 

@@ -51,7 +51,7 @@ impl What {
                 let cost = |point: Option<&super::results::Point>| point?.server_cpu_per_million;
                 Some(cost(run.points.last())? / cost(run.points.first())?)
             }
-            What::Time => run.figures.get("wall_s").copied(),
+            What::Time => run.figures.get("write_s").copied(),
         }
     }
 }
@@ -227,8 +227,7 @@ fn beside(own: &[&Row], theirs: &[&Row], what: What) -> Option<Spread> {
 fn pipes_read(results: &Results, cases: &[Case]) -> Option<Verdict> {
     let case = cases.iter().find(|case| case.group == Group::Pipes)?;
     let rows = results.of(case, "arqon");
-    let ratio =
-        spread(&rows, |row| Some(row.run.figures.get("wall_s")? / row.run.figures.get("read_wall_s")?))?;
+    let ratio = spread(&rows, |row| Some(row.run.figures.get("write_s")? / row.run.figures.get("read_s")?))?;
     let met = ratio.median >= 2.0;
     Some(Verdict {
         load: format!("{}, {}", case.group.heading(), matrix::load_name(&case.load)),

@@ -33,6 +33,16 @@ struct Race {
     lines: u64,
 }
 
+/// What a client and its server took.
+struct Spent {
+    /// Seconds from its start to its end.
+    wall: f64,
+    /// Processor seconds of both.
+    processor: f64,
+    /// Cores that everybody else took meanwhile.
+    others: f64,
+}
+
 /// A server, killed when its handle goes.
 struct Server(Child);
 
@@ -114,17 +124,20 @@ impl Race {
 
     /// Runs a client from its start to its end, what it prints in a file; wall and processor seconds, the server's too.
     #[allow(clippy::disallowed_methods, reason = "measuring real time is what this is for")]
-    fn timed(&self, server: &Server, command: &mut Command, input: Option<&Path>) -> Result<(f64, f64)> {
+    fn timed(&self, server: &Server, command: &mut Command, input: Option<&Path>) -> Result<Spent> {
         let input = input.map_or_else(|| Ok(Stdio::null()), |path| File::open(path).map(Stdio::from))?;
         command.stdin(input).stdout(File::create(self.folder.join("out"))?);
-        let (server_before, own_before) = (processor(server.0.id(), 11)?, processor(std::process::id(), 13)?);
+        let own = std::process::id();
+        // The client is the only child that is waited for meanwhile.
+        let read = || Ok::<f64, anyhow::Error>(processor(server.0.id(), 11)? + processor(own, 13)?);
+        let (before, all_before) = (read()?, all_processors()?);
         let begin = Instant::now();
         let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
         let wall = begin.elapsed().as_secs_f64();
         ensure!(status.success(), "{command:?}: {status}");
-        // The client is the only child that was waited for meanwhile.
-        let client = processor(std::process::id(), 13)? - own_before;
-        Ok((wall, client + processor(server.0.id(), 11)? - server_before))
+        let spent = read()? - before;
+        let others = (all_processors()? - all_before - spent).max(0.0) / wall;
+        Ok(Spent { wall, processor: spent, others })
     }
 
     /// The file of all lines in some form; made once, for it is the same every time.
@@ -162,9 +175,13 @@ impl Race {
         Ok(())
     }
 
-    fn result(&self, version: String, settings: &str, write: (f64, f64), read: (f64, f64)) -> Run {
-        let figures =
-            [("wall_s", write.0), ("cpu_s", write.1), ("read_wall_s", read.0), ("read_cpu_s", read.1)];
+    fn result(&self, version: String, settings: &str, write: Spent, read: Spent) -> Run {
+        let figures = [
+            ("write_s", write.wall),
+            ("write_cpu_s", write.processor),
+            ("read_s", read.wall),
+            ("read_cpu_s", read.processor),
+        ];
         Run {
             version,
             settings: settings.to_owned(),
@@ -172,8 +189,9 @@ impl Race {
             pace: "max".to_owned(),
             payload: LINE,
             unit: "lines".to_owned(),
-            seconds: write.0,
-            rate: self.lines as f64 / write.0,
+            seconds: write.wall,
+            rate: self.lines as f64 / write.wall,
+            others_cores: Some(write.others.max(read.others)),
             figures: figures.map(|(name, value)| (name.to_owned(), value)).into(),
             ..Run::default()
         }
@@ -199,6 +217,15 @@ fn processor(pid: u32, field: usize) -> Result<f64> {
     let (_, rest) = text.rsplit_once(')').context("an odd /proc")?;
     let ticks = rest.split_whitespace().skip(field).take(2).map(str::parse::<f64>);
     Ok(ticks.sum::<Result<f64, _>>()? / 100.0)
+}
+
+/// Processor seconds of everything on the machine: all but idle and waiting for disks.
+fn all_processors() -> Result<f64> {
+    let text = fs::read_to_string("/proc/stat")?;
+    let fields = text.lines().next().context("an odd /proc/stat")?.split_whitespace().skip(1);
+    let busy = fields.enumerate().filter(|(i, _)| !matches!(i, 3 | 4 | 8 | 9));
+    let ticks = busy.map(|(_, ticks)| ticks.parse::<f64>()).sum::<Result<f64, _>>()?;
+    Ok(ticks / 100.0)
 }
 
 #[allow(clippy::disallowed_methods, reason = "how long a server takes is nobody's parameter")]

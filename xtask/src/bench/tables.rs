@@ -171,7 +171,7 @@ fn case_name(case: &Case) -> String {
     }
 }
 
-/// What Arqon, in JSON where it was measured, is beside another: rate and cost.
+/// What Arqon, in JSON where it was measured, is beside another: rate and cost, or latencies.
 fn ratios(results: &Results, case: &Case, system: &str) -> String {
     if matrix::is_ours(system) {
         return "–".to_owned();
@@ -186,9 +186,12 @@ fn ratios(results: &Results, case: &Case, system: &str) -> String {
     };
     let show =
         |ratio: Option<f64>| ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{} ×", figure(ratio)));
-    let cpu = show(ratio(|row| row.run.server_cpu_per_million));
-    // On a schedule the rate is the system's own half; a ratio of it says nothing about latency.
-    format!("{}, {cpu}", show(ratio(|row| Some(row.run.rate))))
+    // On a schedule the rate is half of the system's own: a ratio of it would say nothing.
+    let (first, second) = match case.pace {
+        "half" => (ratio(|row| What::P50.of(row)), ratio(|row| What::P99.of(row))),
+        _ => (ratio(|row| What::Rate.of(row)), ratio(|row| What::Cpu.of(row))),
+    };
+    format!("{}, {}", show(first), show(second))
 }
 
 fn rates(rate: Spread) -> String {
@@ -256,6 +259,7 @@ fn figures(results: &Results, cases: &[&Case]) -> String {
             }
         }
     }
+    names.sort_by_key(|name| NAMES.iter().position(|(known, _)| known == name));
     let heads: Vec<String> = names.iter().map(|name| head_of(name)).collect();
     let mut out =
         format!("| load | system | {} |\n|---|---|{}\n", heads.join(" | "), "---|".repeat(names.len()));
@@ -282,14 +286,22 @@ fn figures(results: &Results, cases: &[&Case]) -> String {
     out
 }
 
-/// `read_wall_s` → `read wall, s`.
+/// Figures that have names of their own, in this order, and how people read them.
+const NAMES: &[(&str, &str)] = &[
+    ("ready_ms", "to ready after SIGTERM, ms"),
+    ("ready_after_kill_ms", "to ready after SIGKILL, ms"),
+    ("memory_before_kib", "memory before, KiB"),
+    ("memory_per_connection_kib", "KiB a connection"),
+    ("memory_per_subscribed_connection_kib", "KiB a connection that subscribes"),
+    ("write_s", "writing, s"),
+    ("write_cpu_s", "its CPU, client and server, s"),
+    ("read_s", "reading back, s"),
+    ("read_cpu_s", "its CPU, client and server, s"),
+];
+
 fn head_of(name: &str) -> String {
-    match name.rsplit_once('_') {
-        Some((words, unit @ ("s" | "ms" | "kib"))) => {
-            format!("{}, {}", words.replace('_', " "), unit.replace("kib", "KiB"))
-        }
-        _ => name.replace('_', " "),
-    }
+    let known = NAMES.iter().find(|(known, _)| *known == name);
+    known.map_or_else(|| name.replace('_', " "), |(_, head)| (*head).to_owned())
 }
 
 /// 1234567 → `1,234,567`.
@@ -326,7 +338,8 @@ mod tests {
         assert_eq!((thousands(1_234_567.4), thousands(999.0)), ("1,234,567".into(), "999".into()));
         let shown = [0.0123, 0.5, 1.234, 12.34, 0.0, 1234.0].map(figure);
         assert_eq!(shown, ["0.012", "0.5", "1.23", "12.3", "0", "1,234"]);
-        assert_eq!(head_of("memory_per_connection_kib"), "memory per connection, KiB");
+        assert_eq!(head_of("memory_per_connection_kib"), "KiB a connection");
+        assert_eq!(head_of("some_thing_new"), "some thing new");
         assert_eq!(chart_group("bench-fan-out.svg"), Some(Group::FanOut));
     }
 }
