@@ -138,7 +138,9 @@ pub fn bars(title: &str, rows: &[Vec<Bars>]) -> String {
     let all = || rows.iter().flatten().flat_map(|panel| &panel.bars);
     let names = all().map(|bar| width_of(&bar.name)).fold(60.0, f64::max);
     let labels = all().map(|bar| width_of(&bar.label)).fold(40.0, f64::max);
-    let panel_width = LENGTH + labels + 34.0;
+    // Titles are bold, and so wider.
+    let titles = rows.iter().flatten().map(|panel| 1.15 * width_of(&panel.title)).fold(0.0, f64::max);
+    let panel_width = (LENGTH + labels + 34.0).max(titles + 20.0);
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0) as f64;
     let mut drawing = Drawing::new(names + 32.0 + columns * panel_width, title);
     for row in rows {
