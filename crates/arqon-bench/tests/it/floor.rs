@@ -5,13 +5,13 @@ use std::process::Command;
 
 /// One short run against the floor.
 fn run(load: &str, pace: &str) -> Value {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let mut command = Command::new(env!("CARGO_BIN_EXE_arqon-bench"));
     command.args(["run", "--system", "floor", "--load", load, "--pace", pace, "--folder"]).arg(folder.path());
-    let output = command.args(["--seconds", "0.2", "--warm-up", "0.05"]).output().unwrap();
+    let output = command.args(["--seconds", "0.2", "--warm-up", "0.05"]).output().expect("the program runs");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{load} {pace}: {said}");
-    serde_json::from_slice(&output.stdout).unwrap()
+    serde_json::from_slice(&output.stdout).expect("one line of JSON")
 }
 
 #[test]
