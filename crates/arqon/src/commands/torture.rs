@@ -206,8 +206,9 @@ impl Torture {
             (_, Some(rounds)) => format!("--rounds {rounds}"),
             (time, None) => format!("--for {}s", time.unwrap_or(MINUTE).as_secs()),
         };
+        let engine = self.engine.as_ref().map_or_else(String::new, |engine| format!(" --engine {engine}"));
         format!(
-            "arqon torture {length} --round {}s --seed {seed} --faults {} --publishers {}",
+            "arqon torture {length} --round {}s --seed {seed} --faults {} --publishers {}{engine}",
             self.round.as_secs(),
             faults.join(","),
             self.publishers
@@ -285,8 +286,10 @@ impl Torture {
             view.moment(&moment)?;
         }
         let end = match played {
-            Ok(verdict) => story.judged(script, &verdict, since.elapsed()),
-            Err(error) => story.failed(script, Trouble::new(&error, &chronicle), since.elapsed()),
+            Ok(verdict) => story.judged(script, &verdict, (since.elapsed(), round.settled())),
+            Err(error) => {
+                story.failed(script, Trouble::new(&error, &chronicle), (since.elapsed(), round.settled()))
+            }
         };
         if !end || self.keep {
             story.kept(round.keep());

@@ -57,7 +57,8 @@ pub(super) fn judge(folder: &Path, excuse: Excuse) -> io::Result<Verdict> {
     }
     ledger.check(&epochs, excuse.is_damage(), &mut verdict);
     for path in named("read-") {
-        let mut reader = reader::Reader::new(name(path), &ledger, &epochs, excuse);
+        let name = name(path).trim_start_matches("read-");
+        let mut reader = reader::Reader::new(name, &ledger, &epochs, excuse);
         each_line(path, |words| reader.read(words, &mut verdict))?;
         reader.finish(&mut verdict);
     }
@@ -65,6 +66,7 @@ pub(super) fn judge(folder: &Path, excuse: Excuse) -> io::Result<Verdict> {
         let mut asker = Asker::default();
         each_line(path, |words| asker.read(words, &mut verdict))?;
     }
+    verdict.evidence.sort_by_key(|(broken, _)| *broken);
     Ok(verdict)
 }
 

@@ -174,7 +174,7 @@ fn failures(page: &mut String, story: &Story) {
 fn rounds(page: &mut String, story: &Story) {
     page.push_str(
         "<h2>Rounds</h2>\n<div class=\"scroll\"><table><tr><th class=\"n\">round</th><th>kind</th><th class=\"n\">seed</th>\
-         <th class=\"n\">took</th><th class=\"n\">confirmed</th><th class=\"n\">deliveries</th>\
+         <th class=\"n\">took</th><th class=\"n\">to settle</th><th class=\"n\">confirmed</th><th class=\"n\">deliveries</th>\
          <th class=\"n\">gaps named</th><th>promises</th></tr>\n",
     );
     for round in &story.rounds {
@@ -189,11 +189,12 @@ fn rounds(page: &mut String, story: &Story) {
             page,
             format_args!(
                 "<tr><td class=\"n\">{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
-                 <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{end}</td></tr>\n",
+                 <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{end}</td></tr>\n",
                 round.number,
                 round.kind.name(),
                 round.seed,
                 short(round.took),
+                short(round.settled),
                 grouped(confirmed),
                 grouped(delivered),
                 grouped(gaps)

@@ -66,6 +66,7 @@ pub(super) struct Round<'a> {
     proxy: Option<Proxy>,
     /// The bus went on with records that were harmed.
     records_harmed: bool,
+    settled: Duration,
     // In the order in which they end: the process, what it writes to, the folder of it all.
     bus: Option<Child>,
     disk: Option<SmallDisk>,
@@ -115,6 +116,7 @@ impl<'a> Round<'a> {
             bus: None,
             proxy: None,
             records_harmed: false,
+            settled: Duration::ZERO,
         })
     }
 
@@ -151,7 +153,9 @@ impl<'a> Round<'a> {
             error = fleet.failed() => return Err(error),
         }
         self.say(Moment::Settling);
+        let since = Instant::now();
         fleet.finish().await?;
+        self.settled = since.elapsed();
         if let Some(mut bus) = self.bus.take() {
             bus.kill().await.context("ending the bus")?;
         }
@@ -163,6 +167,11 @@ impl<'a> Round<'a> {
             Kind::Damage => Excuse::Damage,
         };
         tokio::task::spawn_blocking(move || judge(&notes, excuse)).await?.context("reading the notes")
+    }
+
+    /// How long everybody took to finish once there were no more faults.
+    pub(super) fn settled(&self) -> Duration {
+        self.settled
     }
 
     /// What the bus left for the clients of its user, who is this process with another home.
@@ -262,9 +271,9 @@ impl<'a> Round<'a> {
     }
 
     async fn stop(&mut self) -> Result<String> {
-        let length = match self.dice.below(12) {
+        let length = match self.dice.below(30) {
             0 if self.script.long_stops => LONG_STOP,
-            0..=2 => Duration::from_millis(self.dice.within(4_500..7_000)),
+            0..=6 => Duration::from_millis(self.dice.within(4_500..7_000)),
             _ => Duration::from_millis(self.dice.within(50..2_500)),
         };
         let detail = format!("SIGSTOP for {:.1} s", length.as_secs_f64());

@@ -32,6 +32,8 @@ pub(super) struct RoundEnd {
     pub(super) seed: u64,
     pub(super) kind: Kind,
     pub(super) took: Duration,
+    /// How much of that everybody needed to finish, once there were no more faults.
+    pub(super) settled: Duration,
     pub(super) verdict: Option<Verdict>,
     pub(super) trouble: Option<Trouble>,
     /// Where its notes, its log and its data are.
@@ -78,15 +80,25 @@ impl Story {
         }
     }
 
-    /// A round was judged; answers whether all was well.
-    pub(super) fn judged(&mut self, script: &Script<'_>, verdict: &Verdict, took: Duration) -> bool {
+    /// A round was judged (how long it took, and of that to settle); answers whether all was well.
+    pub(super) fn judged(
+        &mut self,
+        script: &Script<'_>,
+        verdict: &Verdict,
+        took: (Duration, Duration),
+    ) -> bool {
         self.total.add(verdict);
         self.push(script, took, Some(verdict.clone()), None);
         verdict.is_good()
     }
 
     /// A round could not be judged.
-    pub(super) fn failed(&mut self, script: &Script<'_>, trouble: Trouble, took: Duration) -> bool {
+    pub(super) fn failed(
+        &mut self,
+        script: &Script<'_>,
+        trouble: Trouble,
+        took: (Duration, Duration),
+    ) -> bool {
         self.push(script, took, None, Some(trouble));
         false
     }
@@ -94,12 +106,12 @@ impl Story {
     fn push(
         &mut self,
         script: &Script<'_>,
-        took: Duration,
+        (took, settled): (Duration, Duration),
         verdict: Option<Verdict>,
         trouble: Option<Trouble>,
     ) {
         let Script { number, seed, kind, .. } = *script;
-        self.rounds.push(RoundEnd { number, seed, kind, took, verdict, trouble, folder: None });
+        self.rounds.push(RoundEnd { number, seed, kind, took, settled, verdict, trouble, folder: None });
     }
 
     /// The last round's folder is kept.

@@ -194,6 +194,7 @@ impl View {
         match &self.form {
             Form::Json => {
                 let fields = json!({ "round": round.number, "seed": round.seed, "good": round.is_good(),
+                    "took_ms": round.took.as_millis() as u64, "settled_ms": round.settled.as_millis() as u64,
                     "verdict": round.verdict.as_ref().map(counts),
                     "trouble": round.trouble.as_ref().map(|trouble| &trouble.text), "folder": round.folder });
                 self.json("judged", fields)

@@ -1,11 +1,12 @@
 //! What came out: counts, and the evidence for each broken promise.
 //!
-//! Invariant: everything is counted; evidence is kept up to a bound, the first of each kind always.
+//! Invariant: everything is counted; evidence is kept up to a bound, the first of each kind and client always.
 
 use std::collections::BTreeMap;
 
-/// Most pieces of evidence of one kind.
+/// Most pieces of evidence of one kind, and of those most that one client has.
 const EVIDENCE_MAX: usize = 25;
+const EVIDENCE_OF_ONE_MAX: usize = 5;
 
 /// A way to break the promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,9 +103,10 @@ pub struct Verdict {
 
 impl Verdict {
     pub(super) fn broken(&mut self, broken: Broken, evidence: Evidence) {
-        let count = self.counts.entry(broken).or_default();
-        *count += 1;
-        if *count <= EVIDENCE_MAX as u64 {
+        *self.counts.entry(broken).or_default() += 1;
+        let same = self.evidence.iter().filter(|(kind, _)| *kind == broken);
+        let by_one = same.clone().filter(|(_, known)| known.who == evidence.who).count();
+        if same.count() < EVIDENCE_MAX && by_one < EVIDENCE_OF_ONE_MAX {
             self.evidence.push((broken, evidence));
         }
     }
