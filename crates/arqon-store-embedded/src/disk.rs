@@ -63,6 +63,9 @@ pub trait DiskFile: Send + Sync + 'static {
         self.write_at(buf, at)
     }
 
+    /// Nothing is appended any more: what is kept open for that may be let go of.
+    fn end_appends(&self) {}
+
     /// Makes the file `len` bytes of zeros that take their place on the disk now, durably, so that a later
     /// `sync_data` has nothing but data to write. For new files.
     fn preallocate(&self, len: u64) -> io::Result<()>;

@@ -221,6 +221,10 @@ impl DiskFile for RealFile {
         self.file.write_all_at(buf, at)
     }
 
+    fn end_appends(&self) {
+        *self.way.lock().unwrap_or_else(PoisonError::into_inner) = Way::Cached;
+    }
+
     fn preallocate(&self, len: u64) -> io::Result<()> {
         self.preallocate_part(0, len, len).map(drop)
     }

@@ -74,6 +74,7 @@ impl Engine {
         self.drop_block();
         self.echo.clear();
         let Some(active) = self.active.take() else { return };
+        active.file.end_appends();
         let segment = active.segment;
         let sealed = active.introduced.iter().filter_map(|w| self.close_part(*w, &segment)).collect();
         let identity = Identity { log_id: self.shared.log_id, segment: segment.id, generation: 0 };
