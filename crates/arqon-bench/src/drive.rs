@@ -13,10 +13,11 @@ mod request_reply;
 use crate::load::{Load, Pace, Plan};
 use crate::run::{Latency, Measured, Run};
 use crate::system::{Running, System};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::path::Path;
 use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// A read takes at most this much.
 const ROOM: usize = 256 * 1024;
@@ -39,11 +40,30 @@ pub fn bench(system: &dyn System, folder: &Path, plan: &Plan) -> Result<Run> {
         crate::template::SMALLEST
     );
     raise_open_files();
-    let mut running = system.start(folder, plan)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let measured = runtime.block_on(paced(&mut *running, plan));
+    // Before anything is started that would have to be ended.
+    let mut interrupts = {
+        let _inside = runtime.enter();
+        [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?]
+    };
+    let mut running = system.start(folder, plan)?;
+    let measured = runtime.block_on(async {
+        tokio::select! {
+            measured = paced(&mut *running, plan) => measured,
+            // The system ends and its folder goes as at any other end.
+            () = any(&mut interrupts) => Err(anyhow!("interrupted")),
+        }
+    });
     let (measured, paces) = measured.with_context(|| format!("{}, {}", system.name(), plan.load))?;
     Ok(result(system, &*running, plan, &measured, paces))
+}
+
+/// Returns when somebody asks this process to end.
+async fn any([interrupt, terminate]: &mut [Signal; 2]) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
 }
 
 /// As many open files as the system lets: thousands of connections need them, here and in the server, which inherits it.

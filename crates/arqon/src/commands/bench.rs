@@ -223,6 +223,9 @@ fn stored(endpoint: &Endpoint) -> Result<String, Failure> {
 /// A run that failed has no figures; what to do depends on why.
 fn explain(error: &anyhow::Error) -> Failure {
     let text = format!("{error:#}");
+    if error.root_cause().to_string() == "interrupted" {
+        return Failure::failed("interrupted");
+    }
     let todo = if text.contains("named a gap") {
         "subscribers could not keep up at this rate; lower --rate, or use --class durable, which loses nothing"
     } else if text.contains("frame_bytes") || text.contains("PAYLOAD_TOO_LARGE") {

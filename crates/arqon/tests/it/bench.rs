@@ -4,7 +4,7 @@ use arqon_bench::arqon::{Class, Local};
 use arqon_bench::drive;
 use arqon_bench::load::{Form, Load, Pace, Plan};
 use arqon_bench::run::Run;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -86,6 +86,28 @@ fn a_run_is_one_line_of_json_or_a_readable_table() {
     assert!(out.contains("payload 1024 B, open loop at 200 messages/s"), "{out}");
     assert!(out.contains("(from the intended moment)") && out.contains("none lost"), "{out}");
     assert_eq!(std::fs::read_dir(folder).expect("it is there").count(), 0, "the scratch folder is gone");
+}
+
+#[test]
+fn an_interrupted_run_leaves_nothing_behind() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().to_str().expect("it is UTF-8");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_arqon"));
+    command.args(["bench", "confirmed", "--duration", "10m", "--folder", path]).env_remove("ARQON_URL");
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+    // The first record: the load has begun.
+    let log = || {
+        let scratch = std::fs::read_dir(path).ok()?.next()?.ok()?.path();
+        Some(std::fs::read_to_string(scratch.join("arqon.log")).ok()?.contains("ready"))
+    };
+    arqon_testkit::wait::until("the server", Duration::from_secs(60), || log().filter(|ready| *ready));
+    let id = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(id, rustix::process::Signal::INT).expect("it can be signalled");
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("interrupted"), "{said}");
+    assert_eq!(std::fs::read_dir(path).expect("it is there").count(), 0, "the scratch folder is gone");
 }
 
 #[test]
