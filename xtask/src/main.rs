@@ -8,6 +8,7 @@
 mod bench;
 mod codegen;
 mod fuzz;
+mod sim;
 mod steps;
 mod suite;
 mod tidy;
@@ -41,6 +42,8 @@ enum Task {
     },
     /// Feeds changed inputs to every decoder, guided by what they reach.
     Fuzz(fuzz::Options),
+    /// Runs the simulation: the real bus in a made-up world, seed by seed, judged by an independent model.
+    Sim(sim::Options),
     /// Measures the release binary and writes docs/benchmarks.md.
     Bench(bench::Options),
 }
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Task::Tidy => report(tidy::run()),
         Task::Codegen { check } => report(codegen::run(check)),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Sim(options) => sim::run(&options),
         Task::Bench(options) => bench::run(&options).map(|()| true),
     };
     match done {

@@ -1,7 +1,7 @@
 //! `cargo xtask test` and `cargo xtask ci`: all checks in order, the cheap ones first.
 
 use crate::steps::{Steps, cargo, target};
-use crate::{codegen, fuzz, tidy, tools};
+use crate::{codegen, fuzz, sim, tidy, tools};
 use anyhow::Result;
 use std::path::Path;
 
@@ -53,6 +53,7 @@ fn suite(steps: &mut Steps) {
     }
     steps.tests("tests", &mut tests);
     steps.check("fuzzing", fuzz::short);
+    steps.check("simulation", sim::short);
     steps.check("generated documents", || codegen::run(true));
     steps.command("examples", &mut examples());
 }

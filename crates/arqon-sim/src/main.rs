@@ -6,6 +6,7 @@
 
 use arqon_sim::faults::{Fault, Faults};
 use arqon_sim::plan::Scale;
+use arqon_sim::regressions;
 use arqon_sim::run::run;
 use arqon_sim::shrink::shrink;
 use clap::Parser;
@@ -40,6 +41,9 @@ struct Options {
     /// Simulated seconds in which things go wrong.
     #[arg(long)]
     seconds: Option<u64>,
+    /// Also combinations of faults in which something is known to be wrong and not mended yet.
+    #[arg(long)]
+    open: bool,
     /// Print the whole trace of each seed.
     #[arg(long)]
     trace: bool,
@@ -52,6 +56,9 @@ struct Options {
     /// Print what the product logs.
     #[arg(long)]
     log: bool,
+    /// The committed seeds that once found something, in place of a range.
+    #[arg(long)]
+    regressions: bool,
     /// Only the list of faults.
     #[arg(long)]
     list_faults: bool,
@@ -65,8 +72,20 @@ impl Options {
             clients: self.clients.unwrap_or(most.clients),
             messages: self.messages.unwrap_or(most.messages),
             seconds: self.seconds.unwrap_or(most.seconds),
+            open: self.open,
         }
     }
+}
+
+/// What was run so far.
+#[derive(Default)]
+struct Tally {
+    seeds: u32,
+    found: u32,
+    sent: usize,
+    confirmed: usize,
+    delivered: usize,
+    starts: u32,
 }
 
 fn main() -> ExitCode {
@@ -80,58 +99,78 @@ fn main() -> ExitCode {
     if options.log {
         tracing_subscriber::fmt().without_time().with_ansi(false).with_writer(std::io::stderr).init();
     }
-    let (from, count) = options.seed.map_or((options.from, options.seeds), |seed| (seed, 1));
+    match series(&options) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("arqon-sim: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs what is asked for; answers how many seeds found something.
+fn series(options: &Options) -> Result<u32, String> {
+    let scale = options.scale();
+    let count = if options.seed.is_some() { 1 } else { options.seeds };
+    let from = options.seed.unwrap_or(options.from);
+    let runs: Vec<(u64, Scale)> = if options.regressions {
+        let list = regressions::parse(regressions::TEXT)?;
+        list.into_iter().map(|r| (r.seed, Scale { faults: r.faults, ..scale })).collect()
+    } else {
+        (from..from.saturating_add(count)).map(|seed| (seed, scale)).collect()
+    };
     #[allow(clippy::disallowed_methods, reason = "how long people wait is told by their own clock")]
     let began = Instant::now();
     let limit = options.minutes.map(|minutes| Duration::from_secs_f64(minutes * 60.0));
-    let (mut done, mut found) = (0, 0);
-    let mut sums = (0, 0, 0, 0);
-    for seed in from..from.saturating_add(count) {
-        if limit.is_some_and(|limit| began.elapsed() > limit) {
+    let mut tally = Tally::default();
+    for (seed, scale) in runs {
+        let late = limit.is_some_and(|limit| began.elapsed() > limit);
+        if late || (tally.found > 0 && !options.keep_going) {
             break;
         }
-        let outcome = run(seed, &options.scale(), options.trace);
-        done += 1;
-        for line in &outcome.lines {
-            println!("{line}");
-        }
-        sums.0 += outcome.counts.0;
-        sums.1 += outcome.counts.1;
-        sums.2 += outcome.counts.2;
-        sums.3 += outcome.starts;
-        if options.seed.is_some() {
-            println!(
-                "seed {seed}: {} sent, {} confirmed, {} delivered, {} starts of the server, {:.0} s simulated, {} steps, faults {}, fingerprint {:016x}",
-                outcome.counts.0,
-                outcome.counts.1,
-                outcome.counts.2,
-                outcome.starts,
-                outcome.time.as_secs_f64(),
-                outcome.polls,
-                outcome.faults,
-                outcome.fingerprint
-            );
-        }
-        let Some(violation) = outcome.violation else { continue };
-        found += 1;
-        println!("seed {seed}: the law `{}` is broken: {}", violation.law, violation.text);
-        if !options.no_shrink {
-            explain(seed, &options.scale(), violation.law);
-        }
-        if !options.keep_going {
-            break;
-        }
+        one(options, (seed, &scale), &mut tally);
     }
     let seconds = began.elapsed().as_secs_f64();
     println!(
-        "{done} seeds in {seconds:.1} s ({:.0} ms each): {} sent, {} confirmed, {} delivered, {} starts of the server; {found} found something",
-        seconds * 1000.0 / f64::from(u32::try_from(done.max(1)).unwrap_or(1)),
-        sums.0,
-        sums.1,
-        sums.2,
-        sums.3
+        "{} seeds in {seconds:.1} s ({:.0} ms each): {} sent, {} confirmed, {} delivered, {} starts of the server; {} found something",
+        tally.seeds,
+        seconds * 1000.0 / f64::from(tally.seeds.max(1)),
+        tally.sent,
+        tally.confirmed,
+        tally.delivered,
+        tally.starts,
+        tally.found
     );
-    if found == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    Ok(tally.found)
+}
+
+fn one(options: &Options, (seed, scale): (u64, &Scale), tally: &mut Tally) {
+    let outcome = run(seed, scale, options.trace);
+    for line in &outcome.lines {
+        println!("{line}");
+    }
+    let (sent, confirmed, delivered) = outcome.counts;
+    tally.seeds += 1;
+    tally.sent += sent;
+    tally.confirmed += confirmed;
+    tally.delivered += delivered;
+    tally.starts += outcome.starts;
+    if options.seed.is_some() {
+        println!(
+            "seed {seed}: {:.0} s simulated in {} steps, faults {}, fingerprint {:016x}",
+            outcome.time.as_secs_f64(),
+            outcome.polls,
+            outcome.faults,
+            outcome.fingerprint
+        );
+    }
+    let Some(violation) = outcome.violation else { return };
+    tally.found += 1;
+    println!("seed {seed}: the law `{}` is broken: {}", violation.law, violation.text);
+    if !options.no_shrink {
+        explain(seed, scale, violation.law);
+    }
 }
 
 /// Prints the shortest trace of a failing seed, and how to see it again.

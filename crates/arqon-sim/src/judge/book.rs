@@ -78,8 +78,8 @@ pub(super) struct Name {
     pub holes: BTreeMap<String, Vec<(u64, u64)>>,
     /// Acknowledged by somebody at some time.
     pub tried: BTreeSet<(String, u64)>,
-    /// Acknowledged, and confirmed to be.
-    pub done: BTreeSet<(String, u64)>,
+    /// Acknowledged, and confirmed to be: when, and to whom.
+    done: BTreeMap<(String, u64), (u64, ReaderId)>,
     pub buried: BTreeSet<(String, u64)>,
 }
 
@@ -92,7 +92,7 @@ impl Name {
             seen: BTreeSet::new(),
             holes: BTreeMap::new(),
             tried: BTreeSet::new(),
-            done: BTreeSet::new(),
+            done: BTreeMap::new(),
             buried: BTreeSet::new(),
         }
     }
@@ -103,6 +103,8 @@ pub(super) struct Book {
     steps: u64,
     pub violation: Option<Violation>,
     pub damaged: bool,
+    /// Whether messages may be refused for the moment.
+    pub disk_in_trouble: bool,
     pub trimmed: Vec<String>,
     pub sent: BTreeMap<String, Sent>,
     /// Sent, to be confirmed, and not answered.
@@ -203,8 +205,13 @@ impl Book {
         }
     }
 
-    /// What one client sent to a room earlier stands before what it sent later.
+    /// What one client sent to a room earlier stands before what it sent later; but what was refused for the moment (by
+    /// a disk in trouble) is sent again behind what was on its way meanwhile, and so is what was damaged before its
+    /// confirm had arrived.
     fn in_order(&mut self, draft: &Draft, order: u64, place: Place) {
+        if self.disk_in_trouble || self.damaged {
+            return;
+        }
         let other = |s: &&Sent| {
             s.draft.sender == draft.sender
                 && s.draft.room == draft.room
@@ -266,7 +273,9 @@ impl Book {
         let Some(name) = entry.reading.name.clone() else { return };
         let at = (given.room.to_owned(), given.place.offset);
         let Some(known) = self.names.get_mut(&(entry.reading.tenant.clone(), name.clone())) else { return };
-        let again = known.done.contains(&at);
+        // One who began before may have had it in hand since then.
+        let began = entry.step;
+        let again = known.done.get(&at).is_some_and(|(step, by)| began > *step || *by == reader);
         known.seen.insert(at);
         if again {
             let text = format!(
@@ -352,10 +361,11 @@ impl Book {
     }
 
     pub fn acknowledged(&mut self, reader: ReaderId, asked: Asked) {
+        let step = self.step();
         let entry = &self.readers[reader];
         let Some(name) = entry.reading.name.clone() else { return };
         if let Some(known) = self.names.get_mut(&(entry.reading.tenant.clone(), name)) {
-            known.done.extend(asked);
+            known.done.extend(asked.into_iter().map(|at| (at, (step, reader))));
         }
     }
 

@@ -1,0 +1,143 @@
+//! The judge sees each kind of broken promise.
+
+use arqon_sim::dice::Dice;
+use arqon_sim::judge::{Begin, Draft, Given, Hole, Judge, Place, Reading};
+use arqon_sim::world::World;
+
+const TENANT: &str = "t";
+
+fn judge() -> Judge {
+    Judge::new(World::new(Dice::new(1), false), vec!["ring".to_owned()])
+}
+
+fn at(offset: u64) -> Place {
+    Place { epoch: 9, offset, memory: false }
+}
+
+fn send(judge: &Judge, label: &str, key: Option<&str>) {
+    judge.sends(Draft {
+        label: label.to_owned(),
+        sender: "p.1".to_owned(),
+        tenant: TENANT.to_owned(),
+        room: "repo".to_owned(),
+        channel: "main".to_owned(),
+        payload: label.as_bytes().to_vec(),
+        key: key.map(str::to_owned),
+        confirmed: true,
+        expires: false,
+    });
+}
+
+fn reader(judge: &Judge, name: Option<&str>) -> usize {
+    judge.begins(Reading {
+        who: "r.1".to_owned(),
+        tenant: TENANT.to_owned(),
+        pattern: "repo:*".to_owned(),
+        begin: Begin::Earliest,
+        name: name.map(str::to_owned),
+    })
+}
+
+fn give(judge: &Judge, reader: usize, label: &str, offset: u64) {
+    let given =
+        Given { room: "repo", channel: "main", place: at(offset), payload: label.as_bytes(), attempt: 1 };
+    judge.given(reader, &given);
+}
+
+fn law(judge: &Judge) -> Option<&'static str> {
+    judge.violation().map(|violation| violation.law)
+}
+
+#[test]
+fn a_confirmed_record_that_does_not_arrive_is_missed() {
+    let judge = judge();
+    let r = reader(&judge, None);
+    send(&judge, "a", None);
+    assert!(judge.missing().unwrap().contains("hears nothing"));
+    judge.stored("a", "repo", at(1), false);
+    assert!(judge.missing().unwrap().contains("lacks a"));
+    give(&judge, r, "a", 1);
+    assert_eq!((judge.missing(), law(&judge)), (None, None));
+}
+
+#[test]
+fn what_was_changed_or_invented_is_seen() {
+    let invented = judge();
+    give(&invented, reader(&invented, None), "never", 1);
+    assert_eq!(law(&invented), Some("unchanged"));
+    let replaced = judge();
+    let r = reader(&replaced, None);
+    send(&replaced, "a", None);
+    send(&replaced, "b", None);
+    replaced.stored("a", "repo", at(1), false);
+    give(&replaced, r, "b", 1);
+    assert_eq!(law(&replaced), Some("unchanged"));
+}
+
+#[test]
+fn what_is_stored_twice_is_seen() {
+    let twice = judge();
+    let r = reader(&twice, None);
+    send(&twice, "a", None);
+    give(&twice, r, "a", 1);
+    give(&twice, r, "a", 2);
+    assert_eq!(law(&twice), Some("once"));
+    let keyed = judge();
+    send(&keyed, "a", Some("k"));
+    send(&keyed, "b", Some("k"));
+    keyed.stored("a", "repo", at(1), false);
+    keyed.stored("b", "repo", at(2), false);
+    assert_eq!(law(&keyed), Some("once"));
+}
+
+#[test]
+fn wrong_orders_are_seen() {
+    let order = judge();
+    send(&order, "a", None);
+    send(&order, "b", None);
+    order.stored("b", "repo", at(1), false);
+    order.stored("a", "repo", at(2), false);
+    assert_eq!(law(&order), Some("order"));
+    let rising = judge();
+    let r = reader(&rising, None);
+    send(&rising, "a", None);
+    send(&rising, "b", None);
+    give(&rising, r, "b", 2);
+    give(&rising, r, "a", 1);
+    assert_eq!(law(&rising), Some("rising"));
+}
+
+#[test]
+fn what_was_acknowledged_for_good_must_not_come_again() {
+    let judge = judge();
+    let r = reader(&judge, Some("n"));
+    send(&judge, "a", None);
+    give(&judge, r, "a", 1);
+    assert!(judge.missing().is_some(), "it was delivered, and nobody has acknowledged it");
+    judge.acknowledges(r, "repo", 1);
+    let asked = judge.asks(r);
+    judge.acknowledged(r, asked);
+    assert_eq!(law(&judge), None);
+    give(&judge, reader(&judge, Some("n")), "a", 1);
+    assert_eq!(law(&judge), Some("acknowledged"));
+}
+
+#[test]
+fn gaps_need_a_reason_and_dead_letters_too() {
+    let hole = |room, reason| Hole { room, from: None, to: at(5), reason };
+    let fine = judge();
+    fine.gap(reader(&fine, None), &hole("ring", "trimmed"));
+    assert_eq!(law(&fine), None);
+    let unfounded = judge();
+    unfounded.gap(reader(&unfounded, None), &hole("repo", "damaged"));
+    assert_eq!(law(&unfounded), Some("gap"));
+    let back = judge();
+    send(&back, "a", None);
+    back.damaged();
+    back.gap(reader(&back, None), &hole("repo", "damaged"));
+    assert_eq!(law(&back), None, "the disk was damaged");
+    let letter = judge();
+    reader(&letter, Some("n"));
+    letter.buried(TENANT, "n", ("repo", 1), "");
+    assert_eq!(law(&letter), Some("dead-letter"));
+}
