@@ -1,7 +1,8 @@
 //! What a durable subscription has handed out, and what of it was acknowledged: the other half of "at least once".
 //!
 //! Invariant: a record is not handed out again while the application holds it, nor after the application acknowledged
-//! it; an acknowledgement is repeated until the server has answered it.
+//! it; an acknowledgement is repeated until the server has answered it, and on a new connection again unless the server
+//! has said that it is on disk: the server that answered may have died since and forgotten it.
 
 use super::ranges::Ranges;
 use arqon_core::hash::Map;
@@ -11,6 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Most positions in one acknowledge command: keeps the command far below the size limit of a message.
 const BATCH_MAX: usize = 1_000;
+/// Answered acknowledgements that are remembered because they may not be on disk. Past this the server is asked to put
+/// them there, so that an application that never asks costs a bounded memory and one flush now and then.
+const UNSAVED_MAX: usize = 8_192;
 
 /// What to do with a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +57,9 @@ pub struct Ledger {
     floors: BTreeMap<RoomName, Position>,
     /// Sent and not answered yet.
     in_flight: Vec<AcknowledgeBatch>,
+    /// Answered, and not known to be on disk; and how many positions they hold.
+    unsaved: Vec<AcknowledgeBatch>,
+    unsaved_positions: usize,
     next: u64,
     /// The last position sent that no confirmed batch came after: what a wish to persist is hung on.
     unpersisted: Option<(RoomName, Position)>,
@@ -151,7 +158,8 @@ impl Ledger {
             },
         };
         self.next += 1;
-        let confirm = self.persist && !self.has_plain_acknowledgements();
+        let wanted = self.persist || self.unsaved_positions > UNSAVED_MAX;
+        let confirm = wanted && !self.has_plain_acknowledgements();
         if confirm {
             self.persist = false;
         }
@@ -170,17 +178,31 @@ impl Ledger {
         Some((room, positions))
     }
 
-    /// The server has taken a batch: it is not sent again.
+    /// The server has taken a batch: it is not sent again on this connection. With one that was to be on disk, all that
+    /// was sent before it are.
     pub fn answered(&mut self, number: u64) {
-        if self.settle(number).is_some_and(|batch| batch.confirm) && number == self.next {
+        let Some(batch) = self.settle(number) else { return };
+        if !batch.confirm {
+            return self.remember(batch);
+        }
+        self.unsaved.retain(|earlier| earlier.number > number);
+        self.unsaved_positions = self.unsaved.iter().map(|batch| batch.positions.len()).sum();
+        if number == self.next {
             self.unpersisted = None;
         }
     }
 
-    /// The server has refused a batch: it is not sent again, and what it should have put on disk is not there. Answers
-    /// whether somebody may wait for that.
+    fn remember(&mut self, batch: AcknowledgeBatch) {
+        self.unsaved_positions += batch.positions.len();
+        self.unsaved.push(batch);
+    }
+
+    /// The server has refused a batch: it is not sent again on this connection, and what it should have put on disk is
+    /// not there. Answers whether somebody may wait for that.
     pub fn refused(&mut self, number: u64) -> bool {
-        self.settle(number).is_some_and(|batch| batch.confirm)
+        let Some(batch) = self.settle(number).filter(|batch| batch.confirm) else { return false };
+        self.remember(batch);
+        true
     }
 
     fn settle(&mut self, number: u64) -> Option<AcknowledgeBatch> {
@@ -193,23 +215,33 @@ impl Ledger {
         self.singles.clear();
         self.floors.clear();
         self.in_flight.clear();
+        self.unsaved.clear();
+        self.unsaved_positions = 0;
         (self.persist, self.unpersisted) = (false, None);
     }
 
-    /// The connection is gone: what was not answered waits again.
+    /// The connection is gone, and perhaps the server's memory with it: what is not known to be on disk waits again.
     pub fn lost(&mut self) {
-        for batch in std::mem::take(&mut self.in_flight) {
-            self.persist |= batch.confirm;
-            match batch.up_to {
-                true => {
-                    let position = batch.positions[0];
-                    let floor = self.floors.entry(batch.room).or_insert(position);
-                    if floor.epoch == position.epoch && floor.offset < position.offset {
-                        *floor = position;
-                    }
-                }
-                false => self.singles.entry(batch.room).or_default().extend(batch.positions),
-            }
+        let in_flight = std::mem::take(&mut self.in_flight);
+        self.persist |= in_flight.iter().any(|batch| batch.confirm);
+        self.unsaved_positions = 0;
+        for batch in std::mem::take(&mut self.unsaved).into_iter().chain(in_flight) {
+            self.wait_again(batch);
+        }
+        for positions in self.singles.values_mut() {
+            positions.sort_unstable_by_key(|position| (position.epoch, position.offset));
+            positions.dedup();
+        }
+    }
+
+    fn wait_again(&mut self, batch: AcknowledgeBatch) {
+        if !batch.up_to {
+            return self.singles.entry(batch.room).or_default().extend(batch.positions);
+        }
+        let position = batch.positions[0];
+        let floor = self.floors.entry(batch.room).or_insert(position);
+        if floor.epoch == position.epoch && floor.offset < position.offset {
+            *floor = position;
         }
     }
 }

@@ -126,3 +126,51 @@ fn a_refused_wish_to_persist_may_be_made_again() {
     ledger.persist();
     assert_eq!(ledger.take(), None);
 }
+
+#[test]
+fn what_was_answered_and_is_not_on_disk_is_acknowledged_again_on_the_next_connection() {
+    let mut ledger = Ledger::default();
+    for offset in 1..=3 {
+        ledger.admit(&room(), at(offset));
+        ledger.acknowledge(&room(), at(offset));
+        let batch = ledger.take().unwrap();
+        ledger.answered(batch.number);
+    }
+    assert!(ledger.is_settled());
+    // The server died: it may have forgotten all three, and a flush must not speak for the last one alone.
+    ledger.lost();
+    ledger.persist();
+    let again = ledger.take().unwrap();
+    assert_eq!((again.positions.as_slice(), again.confirm), (&[at(1), at(2), at(3)][..], true));
+    ledger.answered(again.number);
+    ledger.lost();
+    assert!(ledger.is_settled(), "what is on disk stays there");
+    assert_eq!(ledger.take(), None);
+}
+
+#[test]
+fn what_a_full_disk_refused_to_keep_is_acknowledged_again_on_the_next_connection() {
+    let mut ledger = Ledger::default();
+    ledger.admit(&room(), at(1));
+    ledger.acknowledge(&room(), at(1));
+    ledger.persist();
+    let batch = ledger.take().unwrap();
+    assert!(ledger.refused(batch.number));
+    ledger.lost();
+    assert_eq!(sent(&mut ledger), [1]);
+}
+
+#[test]
+fn acknowledgements_that_nobody_asks_to_keep_are_remembered_up_to_a_bound() {
+    let mut ledger = Ledger::default();
+    let mut confirmed = 0;
+    for offset in 1..=50_000 {
+        ledger.admit(&room(), at(offset));
+        ledger.acknowledge(&room(), at(offset));
+        let batch = ledger.take().unwrap();
+        confirmed += u64::from(batch.confirm);
+        ledger.answered(batch.number);
+        assert!(ledger.unsaved_positions <= UNSAVED_MAX + 1);
+    }
+    assert_eq!(confirmed, 50_000 / (UNSAVED_MAX as u64 + 2));
+}
