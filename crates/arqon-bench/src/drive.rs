@@ -18,11 +18,14 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::path::Path;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
 
 /// A read takes at most this much.
 const ROOM: usize = 256 * 1024;
 /// Where there are many connections: their buffers must fit into the cache.
 const SMALL_ROOM: usize = 32 * 1024;
+/// After a failure, how long an interrupt may take to reach us.
+const HEARING: Duration = Duration::from_millis(50);
 /// More connections than this are many.
 const MANY: u32 = 64;
 
@@ -48,11 +51,14 @@ pub fn bench(system: &dyn System, folder: &Path, plan: &Plan) -> Result<Run> {
     };
     let mut running = system.start(folder, plan)?;
     let measured = runtime.block_on(async {
-        tokio::select! {
+        let measured = tokio::select! {
             measured = paced(&mut *running, plan) => measured,
             // The system ends and its folder goes as at any other end.
-            () = any(&mut interrupts) => Err(anyhow!("interrupted")),
-        }
+            () = any(&mut interrupts) => return Err(anyhow!("interrupted")),
+        };
+        // An interrupt at a terminal reaches the system too, which may end before we hear of it.
+        let was_interrupted = measured.is_err() && timeout(HEARING, any(&mut interrupts)).await.is_ok();
+        if was_interrupted { Err(anyhow!("interrupted")) } else { measured }
     });
     let (measured, paces) = measured.with_context(|| format!("{}, {}", system.name(), plan.load))?;
     Ok(result(system, &*running, plan, &measured, paces))

@@ -11,7 +11,6 @@ use crate::{http, usage};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -89,8 +88,6 @@ impl Process {
         }
         command.current_dir(folder).env("XDG_CONFIG_HOME", folder.join("config")).env("HOME", folder);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
-        // An interrupt at the terminal reaches this program, which ends the server.
-        command.process_group(0);
         command.stderr(File::options().create(true).append(true).open(&log)?);
         let begin = now();
         let mut child = command.spawn().with_context(|| format!("cannot start {}", self.binary.display()))?;
