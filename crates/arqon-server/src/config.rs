@@ -4,6 +4,7 @@
 //! cannot run is refused before anything starts, and all problems are said at once.
 
 mod delivery;
+mod inspection;
 mod limits;
 mod load;
 mod nearest;
@@ -14,6 +15,7 @@ pub(crate) mod setting;
 mod validate;
 
 pub use delivery::DeliveryRule;
+pub use inspection::{InspectionConfig, InspectionFallback, InspectionMode, InspectionSecrets};
 pub use limits::LimitsConfig;
 pub use load::{Origin, Problem, Problems, Sources};
 pub use quantity::{parse_bytes, parse_duration, show_bytes, show_duration};
@@ -41,6 +43,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Bounds of the bus.
     pub limits: LimitsConfig,
+    /// What messages are inspected for.
+    pub inspection: InspectionConfig,
     /// The log of the embedded engine.
     pub log: LogConfig,
     /// The records of the embedded engine.
@@ -127,12 +131,13 @@ impl Config {
         reference::schema()
     }
 
-    pub(crate) fn sections(&self) -> [(&'static str, &dyn Section); 10] {
+    pub(crate) fn sections(&self) -> [(&'static str, &dyn Section); 11] {
         [
             ("server", &self.server),
             ("server.tls", &self.tls),
             ("auth", &self.auth),
             ("limits", &self.limits),
+            ("inspection", &self.inspection),
             ("log", &self.log),
             ("records", &self.records),
             ("ws", &self.ws),
@@ -142,12 +147,13 @@ impl Config {
         ]
     }
 
-    pub(crate) fn sections_mut(&mut self) -> [(&'static str, &mut dyn Section); 10] {
+    pub(crate) fn sections_mut(&mut self) -> [(&'static str, &mut dyn Section); 11] {
         [
             ("server", &mut self.server),
             ("server.tls", &mut self.tls),
             ("auth", &mut self.auth),
             ("limits", &mut self.limits),
+            ("inspection", &mut self.inspection),
             ("log", &mut self.log),
             ("records", &mut self.records),
             ("ws", &mut self.ws),

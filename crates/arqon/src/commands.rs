@@ -8,6 +8,7 @@ mod dead_letters;
 mod demo;
 mod doctor;
 mod history;
+mod inspect;
 mod log;
 mod publish;
 mod reply;
@@ -41,6 +42,7 @@ pub(crate) enum Command {
     DeadLetters(dead_letters::DeadLetters),
     Subscriptions(subscriptions::Subscriptions),
     Token(token::Token),
+    Inspect(inspect::Inspect),
     Log(log::Log),
     Config(config::Config),
     Doctor(doctor::Doctor),
@@ -69,6 +71,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::DeadLetters(command) => command.run(global),
         Command::Subscriptions(command) => command.run(global),
         Command::Token(command) => command.run(global),
+        Command::Inspect(command) => command.run(global),
         Command::Log(command) => command.run(global),
         Command::Config(command) => command.run(global),
         Command::Doctor(command) => command.run(global),

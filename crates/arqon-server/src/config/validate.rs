@@ -1,7 +1,7 @@
 //! What is wrong with a combination of values that are each readable.
 
 use super::load::{Origin, Problem};
-use super::{Config, DeliveryRule, range};
+use super::{Config, DeliveryRule, InspectionConfig, range};
 use crate::config::delivery::ClassName;
 use crate::engine::Place;
 use std::path::Path;
@@ -13,6 +13,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     tls(config, &mut list);
     auth(config, &mut list);
     range::problems(config, &mut list);
+    inspection(config, &mut list);
     origins(config, &mut list);
     if let Err(e) = crate::logging::filter(&config.logging.level) {
         list.push(
@@ -61,6 +62,20 @@ fn auth(config: &Config, list: &mut Vec<Problem>) {
             list.push(problem("auth.eddsa_public_keys", e.to_string()));
         }
     }
+}
+
+fn inspection(config: &Config, list: &mut Vec<Problem>) {
+    // Compiling the shapes takes milliseconds, and the default is tested.
+    if config.inspection == InspectionConfig::default() {
+        return;
+    }
+    if config.inspection.enabled {
+        // A server that took the word and did nothing would be worse than one that does not start.
+        let hint = "try the policy with `arqon inspect test`, and leave it out here";
+        list.push(problem("inspection.enabled", "this server cannot inspect messages yet").with_hint(hint));
+    }
+    let wrong = arqon_core::inspect::Inspector::check(&config.inspection.to_policy());
+    list.extend(wrong.into_iter().map(|p| problem(&format!("inspection.{}", p.key), p.message)));
 }
 
 fn origins(config: &Config, list: &mut Vec<Problem>) {
