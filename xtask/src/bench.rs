@@ -50,6 +50,9 @@ pub struct Options {
     /// Keep runs during which others used the cores, instead of repeating them.
     #[arg(long)]
     keep_disturbed: bool,
+    /// Keep results, tables and charts in this folder instead of target/bench and the documents.
+    #[arg(long)]
+    out: Option<PathBuf>,
     /// Take the release binaries as they are, instead of building them.
     #[arg(long)]
     no_build: bool,
@@ -64,18 +67,16 @@ struct Places {
 impl Places {
     fn of(options: &Options) -> Result<Places> {
         let bench = target().join("bench");
-        if !options.quick {
+        let beside = options.out.clone().or_else(|| options.quick.then(|| bench.join("quick")));
+        let Some(beside) = beside else {
             fs::create_dir_all(&bench)?;
-            return Ok(Places {
-                results: bench.join("results.jsonl"),
-                document: root().join("docs/benchmarks.md"),
-            });
-        }
-        let quick = bench.join("quick");
-        fs::create_dir_all(&quick)?;
-        let document = quick.join("benchmarks.md");
+            let document = root().join("docs/benchmarks.md");
+            return Ok(Places { results: bench.join("results.jsonl"), document });
+        };
+        fs::create_dir_all(&beside)?;
+        let document = beside.join("benchmarks.md");
         fs::write(&document, format!("{BEGIN}{END}\n"))?;
-        Ok(Places { results: quick.join("results.jsonl"), document })
+        Ok(Places { results: beside.join("results.jsonl"), document })
     }
 }
 
