@@ -171,6 +171,8 @@ async fn an_overrun_ephemeral_reader_is_told() {
     assert_eq!((gap.reason, gap.to.offset), (GapReason::Overrun, 10));
     world.say("term:1", "later").await;
     assert_eq!(listener.texts(1).await, ["later"]);
+    let fell_behind = |metric: &arqon_core::bus::Metric| metric.name == "subscriptions_fell_behind_total";
+    assert_eq!(world.bus.metrics().iter().find(|m| fell_behind(m)).map(|m| m.value), Some(1.0));
 }
 
 #[tokio::test]

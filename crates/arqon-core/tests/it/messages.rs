@@ -5,7 +5,7 @@ use arqon_core::bus::From;
 use arqon_core::limits::Limits;
 use arqon_core::message::Producer;
 use arqon_core::value::Value;
-use arqon_core::{Class, Code, MessageId, Role};
+use arqon_core::{Class, Code, Message, MessageId, Role};
 use std::time::Duration;
 
 #[tokio::test]
@@ -45,6 +45,45 @@ async fn one_bad_message_does_not_hold_up_the_others() {
     assert!(results[0].is_ok() && results[2].is_ok());
     let error = results[1].as_ref().unwrap_err();
     assert_eq!((error.code(), error.field()), (Code::TooLarge, Some("payload")));
+}
+
+#[tokio::test]
+async fn each_receipt_of_a_mixed_batch_says_where_its_own_message_stands() {
+    let limits = Limits { message_bytes: 100, ..Limits::default() };
+    let world = World::with(limits, vec![policy("term:*", Class::Ephemeral, 0)]).await;
+    let terminals = Listener::new(world.connect("t"), to("term:*", From::Latest)).await;
+    let repo = Listener::new(world.connect("r"), to("repo:main", From::Latest)).await;
+    let long = "x".repeat(200);
+    let sent = [
+        ("term:1", "a"),
+        ("term:1", "b"),
+        ("repo:main", "c"),
+        ("term:2", "d"),
+        ("term:2", &long),
+        ("term:2", "e"),
+        ("term:1", "f"),
+        ("repo:main", "g"),
+    ];
+    let batch = sent.iter().map(|(address, text)| message(address, text)).collect();
+    let results = world.bus.publish(&user("a"), batch).await;
+    let receipts = sent.iter().zip(results).filter_map(|((_, said), result)| Some((*said, result.ok()?)));
+    let mut receipts: Vec<_> =
+        receipts.map(|(said, r)| (said.to_owned(), r.position, r.room, r.channel, r.id)).collect();
+
+    let mut records = terminals.records(5).await;
+    let texts: Vec<String> = records.iter().map(|record| text(record)).collect();
+    assert_eq!(texts, ["a", "b", "d", "e", "f"], "a room gets a batch in its order");
+    records.extend(repo.records(2).await);
+    let mut delivered: Vec<_> = records
+        .iter()
+        .map(|record| {
+            let Message { address, id, .. } = &*record.message;
+            (text(record), record.position, address.room.clone(), address.channel.clone(), id.clone())
+        })
+        .collect();
+    receipts.sort_by(|a, b| a.0.cmp(&b.0));
+    delivered.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(delivered, receipts);
 }
 
 #[tokio::test]
