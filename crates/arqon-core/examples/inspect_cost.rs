@@ -41,7 +41,7 @@ fn main() {
     for (name, payload) in hostile() {
         show(name, &own, &payload);
     }
-    let worst = inspector(|p| p.redaction_patterns = vec!["[a-z]{1,1500}!".to_owned()]);
+    let worst = inspector(|p| p.redaction_patterns = vec!["[a-z]{1,600}!".to_owned()]);
     show("the largest own pattern on its worst text", &worst, &format!("[\"{}\"]", "a".repeat(64_000)));
 }
 

@@ -32,6 +32,8 @@ pub(super) enum What {
 pub(super) struct Rule {
     pub(super) what: What,
     pub(super) regex: Regex,
+    /// A shape's stem; for patterns of the operator's own the pattern is its own stem.
+    stem: Option<Regex>,
 }
 
 impl std::fmt::Debug for Rule {
@@ -41,6 +43,11 @@ impl std::fmt::Debug for Rule {
 }
 
 impl Rule {
+    /// Whether it may find something in any text that stands in this one.
+    fn may_find(&self, text: &str) -> bool {
+        self.stem.as_ref().unwrap_or(&self.regex).is_match(text)
+    }
+
     /// Its name in findings.
     pub(super) fn name(&self) -> String {
         match self.what {
@@ -66,6 +73,8 @@ impl Candidates {
 pub(super) struct Rules {
     pub(super) list: Vec<Rule>,
     sieve: RegexSet,
+    /// Finds the names below, followed by a colon.
+    names_stem: Regex,
     /// Rules that the sieve cannot stand for: they look at where a text begins or ends.
     always: u128,
     /// Names whose values are redacted, lower-case; those with a star apart.
@@ -88,8 +97,9 @@ impl Rules {
         let mut list = Vec::new();
         let mut stems: Vec<&str> = Vec::new();
         for shape in shapes {
-            let regex = Regex::new(shape.pattern).expect("the shapes are tested to compile");
-            list.push(Rule { what: What::Shape(shape), regex });
+            let known = |pattern| Regex::new(pattern).expect("the shapes are tested to compile");
+            let (regex, stem) = (known(shape.pattern), Some(known(shape.stem)));
+            list.push(Rule { what: What::Shape(shape), regex, stem });
             stems.push(shape.stem);
         }
         let mut always = 0u128;
@@ -104,7 +114,7 @@ impl Rules {
                 match compile(pattern) {
                     Ok(regex) if list.len() < 120 => {
                         always |= u128::from(looks_at_edges(pattern)) << list.len();
-                        list.push(Rule { what: kind(i), regex });
+                        list.push(Rule { what: kind(i), regex, stem: None });
                         stems.push(pattern);
                     }
                     Ok(_) => {}
@@ -122,7 +132,11 @@ impl Rules {
         }
         let judges_names = policy.secret_set == SecretSet::Known;
         match sieve(&stems) {
-            Ok(sieve) if problems.is_empty() => Ok(Rules { list, sieve, always, names, globs, judges_names }),
+            Ok(sieve) if problems.is_empty() => {
+                let names_stem = Regex::new(&member)
+                    .map_err(|e| vec![PolicyProblem::new("redaction_paths", e.to_string())])?;
+                Ok(Rules { list, sieve, names_stem, always, names, globs, judges_names })
+            }
             Ok(_) => Err(problems),
             Err(_) if !problems.is_empty() => Err(problems),
             Err(message) => Err(vec![PolicyProblem::new("redaction_patterns", message)]),
@@ -141,7 +155,12 @@ impl Rules {
         if self.always == 0 && !self.sieve.is_match(text) {
             return None;
         }
-        let found = self.sieve.matches(text).into_iter().fold(self.always, |bits, i| bits | 1 << i);
+        // One by one: a set that is asked for all of its matches stops at each of them, and a text may have thousands.
+        let mut found = self.always;
+        for (i, rule) in self.list.iter().enumerate() {
+            found |= u128::from(found >> i & 1 == 0 && rule.may_find(text)) << i;
+        }
+        found |= u128::from(self.names_stem.is_match(text)) << self.list.len();
         (found != 0).then_some(Candidates(found))
     }
 

@@ -265,3 +265,35 @@ fn the_manual_holds_the_reference_as_it_is() {
         assert!(manual == fresh, "docs/configuration.md is out of date; run this with UPDATE_EXPECT=1");
     }
 }
+
+#[test]
+fn a_policy_of_inspection_is_checked_as_a_whole() {
+    let (_dir, sources) = file(
+        "[inspection]\nmax_patterns = 65\nredaction_patterns = ['ok', '(open']\nsecret_patterns = ['a*']\nmax_inspect_bytes = '64 KiB'\n",
+    );
+    let said = messages(&sources).join("\n");
+    for part in [
+        "`inspection.max_patterns`: expected 0 to 64, found 65",
+        "`inspection.redaction_patterns[1]`: `(open` is no regular expression",
+        "`inspection.secret_patterns[0]`: `a*` matches where nothing stands",
+    ] {
+        assert!(said.contains(part), "{part}\nis not in\n{said}");
+    }
+    let (_dir, mut sources) = file("[inspection]\nscope_include = ['repo:*']\n");
+    sources.env = pairs(&[("ARQON_INSPECTION__REDACTION_PATHS", "password, *_ssn")]);
+    let policy = Config::load(&sources).unwrap().inspection.to_policy();
+    assert_eq!(
+        (policy.scope_include, policy.redaction_paths),
+        (vec!["repo:*".into()], vec!["password".into(), "*_ssn".into()])
+    );
+}
+
+#[test]
+fn a_server_does_not_take_a_policy_that_it_would_not_follow() {
+    let (_dir, sources) = file("[inspection]\nenabled = true\n");
+    assert!(
+        messages(&sources)
+            .join("\n")
+            .contains("`inspection.enabled`: this server cannot inspect messages yet")
+    );
+}
