@@ -97,7 +97,13 @@ impl<'a> Measuring<'a> {
                 task.repeat,
                 task.case.pace
             );
-            let run = match self.quiet(task, &peers, &mut budget) {
+            let first = self.quiet(task, &peers, &mut budget);
+            let void = u32::from(first.is_err());
+            let again = |error: anyhow::Error| {
+                print!(" (void: {error:#}: again)");
+                self.quiet(task, &peers, &mut budget)
+            };
+            let run = match first.or_else(again) {
                 Ok(run) => run,
                 Err(error) => {
                     println!(" FAILED {error:#}");
@@ -107,7 +113,10 @@ impl<'a> Measuring<'a> {
             };
             println!(" {}", said(&run));
             let (machine, commit, word) = (machine.clone(), commit.clone(), system.to_owned());
-            append(results, &Row { session, group: Some(task.case.group), word, machine, commit, run })?;
+            append(
+                results,
+                &Row { session, group: Some(task.case.group), word, machine, commit, void, run },
+            )?;
         }
         failures.extend(peers.missing);
         Ok(failures)

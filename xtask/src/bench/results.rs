@@ -27,6 +27,9 @@ pub struct Row {
     pub machine: String,
     /// The commit of what was measured, with `+` if the tree had changes.
     pub commit: String,
+    /// Runs before this one in which something was lost, came late or failed, and which yielded no figure.
+    #[serde(default)]
+    pub void: u32,
     /// What the generator said.
     #[serde(flatten)]
     pub run: Run,

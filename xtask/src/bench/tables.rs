@@ -66,11 +66,15 @@ fn conditions(results: &Results, cases: &[Case]) -> String {
     }
     let disturbed = count(results, cases, Row::is_disturbed);
     let all = count(results, cases, |_| true);
+    let void = match count(results, cases, |row| row.void > 0) {
+        0 => String::new(),
+        void => format!(" {void} runs were void (something was lost or failed) and were taken again."),
+    };
     put(
         &mut out,
         &format!(
             "\n{all} runs, systems in turn. Rates are medians, with the least and the most in brackets. {disturbed} runs are \
-             marked *: others took more than {QUIET} of a core meanwhile, also when the run was repeated.\n\n"
+             marked *: others took more than {QUIET} of a core meanwhile, also when the run was repeated.{void}\n\n"
         ),
     );
     out
