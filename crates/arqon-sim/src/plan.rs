@@ -46,6 +46,8 @@ pub struct RunPlan {
     pub pace: u64,
     /// Delay of links, in microseconds.
     pub latency: (u64, u64),
+    /// Whether what is known to be wrong and not mended yet counts.
+    pub open: bool,
     /// Rooms in which retention removes records.
     pub trimmed: Vec<String>,
     /// Simulated seconds in which things go wrong.
@@ -81,6 +83,7 @@ impl RunPlan {
             faults,
             pace: dice.pick(&[700, 2000, 5000]),
             latency: (low, low * dice.between(1, 20)),
+            open: scale.open,
             trimmed: if faults.has(Fault::Trim) { vec![TRIMMED.to_owned()] } else { Vec::new() },
             seconds: scale.seconds.min(dice.between(15, 60)),
         }

@@ -143,7 +143,8 @@ impl<'a> Scanner<'a> {
         else {
             return false;
         };
-        let follows = self.tail.block.checked_add(1) == Some(header.number) && header.chain == self.tail.chain;
+        let follows =
+            self.tail.block.checked_add(1) == Some(header.number) && header.chain == self.tail.chain;
         if (self.strict && !follows) || header.number <= self.tail.block {
             return false;
         }

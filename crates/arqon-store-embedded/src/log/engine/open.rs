@@ -70,6 +70,7 @@ impl Engine {
         let mut survey = survey(&*disk, Depth::Opening)?;
         let log_id = survey.log_id.unwrap_or_else(|| random.next_u64() | 1);
         let mut rooms = merge(&survey);
+        settle_what_was_found(&*disk, &survey).map_err(cannot)?;
         let torn = cut_torn_tail(&*disk, &survey).map_err(cannot)?;
         let mut report = OpenReport { torn_tail: torn, faults: faults(&survey), ..OpenReport::default() };
         for room in rooms.values_mut() {
@@ -213,6 +214,16 @@ impl Engine {
 fn taken(disk: &dyn Disk, pid: Option<u32>) -> StoreError {
     let who = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
     StoreError::new(StoreErrorKind::Refused, format!("another Arqon is using {}{who}", disk.name()))
+}
+
+/// Makes durable what a process that was killed may have left with the kernel only: a block that was written and not
+/// flushed, a file that got its name and not a durable one. From here on it counts as confirmed.
+fn settle_what_was_found(disk: &dyn Disk, survey: &Survey) -> io::Result<()> {
+    disk.sync_dir("log")?;
+    match survey.segments.last().filter(|found| found.present) {
+        Some(found) => disk.open(&segment_path(found.id, found.generation))?.sync_data(),
+        None => Ok(()),
+    }
 }
 
 /// Zeros what an unfinished block left behind: nothing in it was confirmed, and nothing of it may be found later.
