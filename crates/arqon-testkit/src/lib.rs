@@ -6,6 +6,7 @@ pub mod dice;
 pub mod door;
 pub mod process;
 mod server;
+pub mod thin;
 pub mod wait;
 
 pub use server::TestServer;

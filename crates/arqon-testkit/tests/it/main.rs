@@ -1,4 +1,5 @@
 //! Scenarios over the whole server in this process, each written once and run over every door.
 
 mod doors;
+mod limits;
 mod restart;
