@@ -32,7 +32,7 @@ pub struct Options {
     /// How long one measurement runs, in seconds, after half a second of warming up.
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
-    /// Only these groups or loads, by words or parts of them, with commas between: `confirmed,fan-out:10`.
+    /// Only these groups or loads, with commas between: `confirmed,fan-out:10`.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Only these systems, with commas between: `arqon,redis-always`.
@@ -115,7 +115,8 @@ pub fn run(options: &Options) -> Result<()> {
 /// The cases and systems that were asked for.
 fn choose(cases: &[Case], options: &Options) -> Vec<Case> {
     let wanted = |case: &&Case| {
-        let is_named = |word: &String| case.group.word() == word || case.load.contains(word.as_str());
+        let kind = case.load.split(':').next();
+        let is_named = |word: &String| case.group.word() == word || case.load == *word || kind == Some(word);
         options.only.is_empty() || options.only.iter().any(is_named)
     };
     let narrow = |case: &Case| {

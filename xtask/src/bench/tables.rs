@@ -66,6 +66,11 @@ fn conditions(results: &Results, cases: &[Case]) -> String {
     }
     let disturbed = count(results, cases, Row::is_disturbed);
     let all = count(results, cases, |_| true);
+    let closed = |case: &&Case| case.pace == "max" && case.group == Group::FanOut;
+    let fan_out = cases.iter().find(closed).map(|case| results.of(case, "arqon")).unwrap_or_default();
+    let length = spread(&fan_out, |row| Some(row.run.seconds));
+    let length =
+        length.map_or_else(String::new, |s| format!(", each measured for about {} s", figure(s.median)));
     let void = match count(results, cases, |row| row.void > 0) {
         0 => String::new(),
         void => format!(" {void} runs were void (something was lost or failed) and were taken again."),
@@ -73,7 +78,7 @@ fn conditions(results: &Results, cases: &[Case]) -> String {
     put(
         &mut out,
         &format!(
-            "\n{all} runs, systems in turn. Rates are medians, with the least and the most in brackets. {disturbed} runs are \
+            "\n{all} runs, systems in turn{length}. Rates are medians, with the least and the most in brackets. {disturbed} runs are \
              marked *: others took more than {QUIET} of a core meanwhile, also when the run was repeated.{void}\n\n"
         ),
     );
