@@ -13,7 +13,13 @@ pub fn text(run: &Run) -> String {
     if is_a_rate {
         row(
             "rate",
-            format!("{} {}/s ({} payload/s)", grouped(run.rate), run.unit, bytes(run.bytes_per_second)),
+            format!(
+                "{} {}/s ({} payload/s){}",
+                grouped(run.rate),
+                run.unit,
+                bytes(run.bytes_per_second),
+                behind(run)
+            ),
         );
     }
     if let Some(latency) = &run.latency {
@@ -37,6 +43,20 @@ pub fn text(run: &Run) -> String {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let lines: Vec<String> = rows.iter().map(|(name, value)| format!("{name:<width$}  {value}")).collect();
     lines.join("\n")
+}
+
+/// An open loop that fell behind its schedule measures a queue that grows, not the system at that rate.
+fn behind(run: &Run) -> &'static str {
+    let each = match run.load {
+        Load::FanOut { subscribers } => f64::from(subscribers),
+        _ => 1.0,
+    };
+    match run.intended_rate {
+        Some(intended) if run.rate < 0.95 * intended * each => {
+            " – slower than the schedule: choose a lower rate"
+        }
+        _ => "",
+    }
 }
 
 /// What it took of the machine.

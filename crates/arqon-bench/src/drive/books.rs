@@ -7,7 +7,7 @@
 use crate::alarm::Alarm;
 use crate::clock::now;
 use crate::run::histogram;
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use hdrhistogram::Histogram;
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -30,16 +30,20 @@ pub struct Board {
     pub begin: Cell<Option<Instant>>,
     /// The measured time was over.
     pub end: Cell<Option<Instant>>,
+    /// How long after its end a sender may still be behind its schedule.
+    patience: Duration,
     /// Nanoseconds.
     pub latency: RefCell<Histogram<u64>>,
 }
 
 impl Board {
-    pub fn new() -> Board {
+    /// Nothing has begun.
+    pub fn new(patience: Duration) -> Board {
         Board {
             stop: Cell::new(false),
             begin: Cell::new(None),
             end: Cell::new(None),
+            patience,
             latency: RefCell::new(histogram()),
         }
     }
@@ -140,6 +144,22 @@ impl Lane {
         self.done.set(self.done.get() + 1);
     }
 
+    /// Whether nothing more is to be sent. On a schedule, what was due within the measured time is sent even when that
+    /// is over: leaving it out would leave out the slowest.
+    fn is_over(&self, board: &Board) -> Result<bool> {
+        let (true, Some(schedule), Some(end)) = (board.stop.get(), &self.schedule, board.end.get()) else {
+            return Ok(board.stop.get());
+        };
+        let next = schedule.intended(self.sent.get());
+        ensure!(
+            next >= end || end.elapsed() < board.patience,
+            "the schedule cannot be kept: {:?} after the measured time, {:?} of it had not been sent; choose a lower rate",
+            board.patience,
+            end - next
+        );
+        Ok(next >= end)
+    }
+
     /// Sends until it is told to stop or has sent `limit`. `put` appends the message of a number.
     pub async fn send(
         &self,
@@ -151,7 +171,7 @@ impl Lane {
     ) -> Result<()> {
         let alarm = Alarm::new()?;
         let mut out = Vec::with_capacity(2 * BATCH_BYTES);
-        while !board.stop.get() && self.sent.get() < limit {
+        while !self.is_over(board)? && self.sent.get() < limit {
             let (at, sent) = (now(), self.sent.get());
             let (allowed, least) = match gate {
                 Gate::Closed { allowed, least } => (allowed(), *least),

@@ -30,7 +30,7 @@ pub async fn run(
         (0..publishers).map(|number| dialect.publish(Topic::Durable(number), plan.payload, true)).collect();
     let schedule = || rate.map(|rate| Schedule::new(rate / f64::from(publishers)));
     let lanes: Vec<Lane> = links.iter().map(|_| Lane::new(schedule())).collect();
-    let board = Board::new();
+    let board = Board::new(plan.patience);
     let meter = Meter::new(plan, system.pids());
     let (readers, mut writers): (Vec<_>, Vec<_>) =
         links.into_iter().map(|link| (link.reader, link.writer)).unzip();
@@ -62,7 +62,7 @@ pub async fn round(system: &dyn Running, plan: &Plan, rooms: u32, in_flight: u32
     let mut link = publisher(dialect, plan, rooms, 0..rooms).await?;
     let templates: Vec<Template> =
         (0..rooms).map(|room| dialect.publish(Topic::Durable(room), plan.payload, true)).collect();
-    let board = Board::new();
+    let board = Board::new(plan.patience);
     let lanes = [Lane::new(None)];
     let lane = &lanes[0];
     let allowed = || lane.done.get() + u64::from(in_flight);

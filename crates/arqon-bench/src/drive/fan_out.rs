@@ -56,7 +56,7 @@ pub async fn run(
         Some(schedule) => Gate::Open(schedule),
         None => Gate::Closed { allowed: &allowed, least: BATCH.min(window / 2) },
     };
-    let board = Board::new();
+    let board = Board::new(plan.patience);
     let lanes = [Lane::new(schedule)];
     let lane = &lanes[0];
     let put = |number: u64, out: &mut Vec<u8>| template.write(number, out);

@@ -33,7 +33,7 @@ pub async fn durable_subscription(system: &dyn Running, plan: &Plan, batch: u32)
     let mut source = publisher(dialect, plan, 1, 0..1).await?;
     let mut sink = dialect.connect(room(plan, 1)).await?;
     let template = dialect.publish(ROOM, plan.payload, true);
-    let board = Board::new();
+    let board = Board::new(plan.patience);
     let lanes = [Lane::new(None)];
     let lane = &lanes[0];
     let seen = Cell::new(0);
@@ -130,7 +130,7 @@ async fn fill(system: &dyn Running, plan: &Plan, records: u64) -> Result<()> {
     let dialect = system.dialect();
     let mut link = publisher(dialect, plan, 1, 0..1).await?;
     let template = dialect.publish(ROOM, plan.payload, true);
-    let board = Board::new();
+    let board = Board::new(plan.patience);
     let lanes = [Lane::new(None)];
     let lane = &lanes[0];
     let allowed = || lane.done.get() + FILLING;
@@ -209,7 +209,7 @@ pub async fn growth(system: &dyn Running, plan: &Plan, records: u64) -> Result<M
     let dialect = system.dialect();
     let mut link = publisher(dialect, plan, 1, 0..1).await?;
     let template = dialect.publish(ROOM, plan.payload, true);
-    let board = Board::new();
+    let board = Board::new(plan.patience);
     let lanes = [Lane::new(None)];
     let lane = &lanes[0];
     let allowed = || lane.done.get() + IN_FLIGHT;

@@ -27,7 +27,7 @@ pub async fn run(system: &dyn Running, plan: &Plan, outstanding: u32, rate: Opti
     dialect.ask(&mut asker).await?;
     let template = dialect.request(topic, plan.payload);
     let schedule = rate.map(Schedule::new);
-    let board = Board::new();
+    let board = Board::new(plan.patience);
     let lanes = [Lane::new(schedule)];
     let lane = &lanes[0];
     let allowed = || lane.done.get() + u64::from(outstanding);

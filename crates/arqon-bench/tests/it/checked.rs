@@ -53,6 +53,13 @@ fn on_a_schedule_latency_counts_from_the_intended_moment() {
 }
 
 #[test]
+fn a_schedule_that_cannot_be_kept_is_no_result() {
+    let error = bench(CONFIRMED, Pace::Rate(1e8), Lie::None, Duration::from_millis(200));
+    let error = format!("{:#}", error.expect_err("nobody is that fast"));
+    assert!(error.contains("choose a lower rate"), "{error}");
+}
+
+#[test]
 fn every_lie_voids_the_run() {
     let cases = [
         (FAN_OUT, Lie::Lose, "expected message 100 and got 101"),

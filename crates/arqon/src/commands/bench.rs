@@ -226,7 +226,9 @@ fn explain(error: &anyhow::Error) -> Failure {
     if error.root_cause().to_string() == "interrupted" {
         return Failure::failed("interrupted");
     }
-    let todo = if text.contains("named a gap") {
+    let todo = if text.contains("schedule cannot be kept") {
+        "`--rate half` finds a rate that it can keep"
+    } else if text.contains("named a gap") {
         "subscribers could not keep up at this rate; lower --rate, or use --class durable, which loses nothing"
     } else if text.contains("frame_bytes") || text.contains("PAYLOAD_TOO_LARGE") {
         "choose a smaller --payload: the server takes messages up to `limits.message_bytes`, 1 MiB unless configured"
