@@ -41,7 +41,8 @@ const WORDS: &[Word] = &[
 ];
 
 fn speaks(file: &File) -> bool {
-    let programs = ["xtask/", "crates/arqon/", "crates/arqon-bench/", "crates/arqon-testkit/"];
+    let programs =
+        ["xtask/", "crates/arqon/", "crates/arqon-bench/", "crates/arqon-sim/", "crates/arqon-testkit/"];
     file.is_test() || file.path.ends_with("/build.rs") || programs.iter().any(|p| file.path.starts_with(p))
 }
 
