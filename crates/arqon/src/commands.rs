@@ -52,8 +52,8 @@ pub(crate) enum Command {
 /// Does what was asked for.
 pub(crate) fn run(cli: &Cli) -> Outcome {
     let global = &cli.global;
-    // The server has a way of its own to log.
-    if !matches!(cli.command, Command::Serve(_)) {
+    // The server has a way of its own to log, and the torture says much by itself.
+    if !matches!(cli.command, Command::Serve(_) | Command::Torture(_)) {
         global.init_logging();
     }
     match &cli.command {

@@ -117,6 +117,8 @@ fn round_length(text: &str) -> Result<Duration, String> {
 
 impl Torture {
     pub(crate) fn run(&self, global: &Global) -> Outcome {
+        // Once verbose shows the faults; the libraries are heard from twice on.
+        Global { verbose: global.verbose.saturating_sub(1), ..global.clone() }.init_logging();
         let dir = self.dir.clone().unwrap_or_else(std::env::temp_dir);
         if !dir.is_dir() {
             return Err(Failure::usage(format!("there is no folder {}", dir.display()))
