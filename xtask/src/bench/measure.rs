@@ -118,7 +118,10 @@ impl<'a> Measuring<'a> {
                 &Row { session, group: Some(task.case.group), word, machine, commit, void, run },
             )?;
         }
-        failures.extend(peers.missing);
+        // Said again where it is seen: above it has scrolled away.
+        for missing in &peers.missing {
+            eprintln!("note: {missing}");
+        }
         Ok(failures)
     }
 
