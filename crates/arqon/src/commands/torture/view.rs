@@ -54,7 +54,7 @@ impl View {
         let form = match global.json {
             true => Form::Json,
             false if io::stdout().is_terminal() && !no_progress && !global.quiet => {
-                let style = "{spinner} [{bar:24}] {prefix} {msg}";
+                let style = "{spinner} [{bar:16}] {prefix} {wide_msg}";
                 let style = ProgressStyle::with_template(style).expect("the template is ours");
                 let target = ProgressDrawTarget::stdout_with_hz(10);
                 let bar = ProgressBar::with_draw_target(Some(1), target);
