@@ -38,11 +38,7 @@ async fn say(link: &mut Link, what: &[u8]) -> Result<()> {
 
 impl Dialect for Bare {
     fn connect(&self, room: usize) -> Later<'_, Link> {
-        Box::pin(async move {
-            let mut link = Link::connect(&self.address, room).await?;
-            websocket::upgrade(&mut link, "/").await?;
-            Ok(link)
-        })
+        Box::pin(crate::websocket::connect(&self.address, "/", "", room))
     }
 
     fn cut<'a>(&self, bytes: &'a [u8]) -> Result<Option<(Said<'a>, usize)>> {

@@ -119,10 +119,10 @@ fn stream(topic: Topic) -> String {
 impl Dialect for Nats {
     fn connect(&self, room: usize) -> Later<'_, Link> {
         Box::pin(async move {
-            let mut link = Link::connect(&self.address, room).await?;
-            if self.websocket {
-                websocket::upgrade(&mut link, "/").await?;
-            }
+            let mut link = match self.websocket {
+                true => crate::websocket::connect(&self.address, "/", "", room).await?,
+                false => Link::connect(&self.address, room).await?,
+            };
             let hello = br#"CONNECT {"verbose":false,"pedantic":false,"tls_required":false,"headers":true,"no_responders":true,"protocol":1,"lang":"bench","version":"1"}"#;
             let mut hello = hello.to_vec();
             hello.extend_from_slice(b"\r\n");

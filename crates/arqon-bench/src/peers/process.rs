@@ -112,6 +112,7 @@ fn start(
     probe: Probe,
     arguments: impl FnOnce(&Path, u16, u16) -> Result<Vec<String>>,
 ) -> Result<Process> {
+    let disk = fs::canonicalize(disk).with_context(|| disk.display().to_string())?;
     let folder = TempDir::with_prefix_in("arqon-peer-", disk).context("a folder for a peer")?;
     let (port, websocket) = (outside_ephemeral()?, outside_ephemeral()?);
     let arguments = arguments(folder.path(), port, websocket)?;
@@ -173,7 +174,8 @@ pub fn version(program: &Path) -> Option<String> {
 /// A program by its path, or by its name where the system looks for programs.
 pub fn find(program: &Path) -> Option<PathBuf> {
     if program.components().count() > 1 {
-        return program.is_file().then(|| program.to_owned());
+        // It is started in a folder of its own.
+        return fs::canonicalize(program).ok().filter(|program| program.is_file());
     }
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|candidate| candidate.is_file())

@@ -1,10 +1,8 @@
-//! Frames of WebSocket for the systems that speak it: heads, and the request for an upgrade.
+//! Heads of WebSocket frames, for peers whose frames hold something else than one message.
 //!
 //! Invariant: a client's frames carry a key of zeros, which changes no byte, so bodies are written as they are.
 
-use crate::link::Link;
 use anyhow::{Result, ensure};
-use tokio::io::AsyncWriteExt;
 
 /// The head of a client's binary frame.
 pub fn put_head(out: &mut Vec<u8>, length: usize) {
@@ -48,25 +46,6 @@ pub fn head(bytes: &[u8]) -> Result<Option<(u8, usize, usize)>> {
     };
     ensure!(first & 0x0f != 8, "the system closed the WebSocket");
     Ok(Some((first & 0x0f, head, head + length)))
-}
-
-/// Asks for WebSocket at that path and waits until it is agreed on.
-pub async fn upgrade(link: &mut Link, path: &str) -> Result<()> {
-    let hello = format!(
-        "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    );
-    link.writer.write_all(hello.as_bytes()).await?;
-    loop {
-        let waiting = link.reader.waiting();
-        if let Some(end) = waiting.windows(4).position(|w| w == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(&waiting[..end]).into_owned();
-            ensure!(head.starts_with("HTTP/1.1 101"), "the upgrade was refused: {head}");
-            link.reader.consume(end + 4);
-            return Ok(());
-        }
-        link.reader.more().await?;
-    }
 }
 
 #[cfg(test)]
