@@ -9,6 +9,7 @@ mod bench;
 mod codegen;
 mod fuzz;
 mod sim;
+mod soak;
 mod steps;
 mod suite;
 mod tidy;
@@ -40,6 +41,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Runs the release binary under mixed load and judges its memory.
+    Soak(soak::Options),
     /// Feeds changed inputs to every decoder, guided by what they reach.
     Fuzz(fuzz::Options),
     /// Runs the simulation: the real bus in a made-up world, seed by seed, judged by an independent model.
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Task::Ci => suite::ci(),
         Task::Tidy => report(tidy::run()),
         Task::Codegen { check } => report(codegen::run(check)),
+        Task::Soak(options) => soak::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Sim(options) => sim::run(&options),
         Task::Bench(options) => bench::run(&options).map(|()| true),

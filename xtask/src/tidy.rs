@@ -55,6 +55,7 @@ pub fn run() -> Result<Vec<String>> {
     complaints.extend(words::check(&tree));
     complaints.extend(crates::check()?);
     complaints.extend(invariants::check(&tree));
+    complaints.extend(invariants::check_limits(&tree));
     complaints.extend(documents::check(&tree));
     Ok(exceptions::apply(&tree, complaints))
 }

@@ -1,4 +1,5 @@
-//! Every **Invariant:** of ARCHITECTURE.md names what enforces it, and that exists.
+//! Every **Invariant:** of ARCHITECTURE.md names what enforces it, and every row of docs/limits.md the test that shows
+//! the limit; and that exists.
 //!
 //! Named is, in backquotes, either a test by its full path (`arqon_core::bus::tests::name`; an integration test as
 //! `arqon_core::it::file::name`; a law of the store contract as a function of `arqon_store_contract`), or a rule of
@@ -9,6 +10,7 @@ use super::tree::{File, Tree};
 use super::{Complaint, RULES};
 
 const DOCUMENT: &str = "ARCHITECTURE.md";
+const LIMITS: &str = "docs/limits.md";
 
 /// Checks every invariant of the document.
 pub fn check(tree: &Tree) -> Vec<Complaint> {
@@ -25,6 +27,25 @@ pub fn check(tree: &Tree) -> Vec<Complaint> {
         for name in names.iter().filter(|name| !exists(tree, name)) {
             let said = format!("line {number}: `{name}` is neither a test nor a rule that exists");
             complaints.push(Complaint::new("invariant", DOCUMENT, said));
+        }
+    }
+    complaints
+}
+
+/// Checks the rows of the table of limits.
+pub fn check_limits(tree: &Tree) -> Vec<Complaint> {
+    let Some(document) = tree.find(LIMITS) else { return Vec::new() };
+    let mut complaints = Vec::new();
+    // The first two rows are the names of the columns and the rule below them.
+    for row in document.text.lines().filter(|line| line.starts_with('|')).skip(2) {
+        let names = names(row);
+        let limit = row.trim_matches('|').split('|').next().unwrap_or_default().trim();
+        if names.is_empty() {
+            complaints.push(Complaint::new("invariant", LIMITS, format!("`{limit}` names no test")));
+        }
+        for name in names.iter().filter(|name| !exists(tree, name)) {
+            let said = format!("`{limit}`: `{name}` is no test that exists");
+            complaints.push(Complaint::new("invariant", LIMITS, said));
         }
     }
     complaints
@@ -114,6 +135,14 @@ mod tests {
 
     fn count(document: &str) -> usize {
         check(&tree(document)).len()
+    }
+
+    #[test]
+    fn rows_of_the_limits_name_tests_that_exist() {
+        let mut tree = tree("");
+        let rows = "| limit | test |\n|---|---|\n| a | `arqon::it::e2e::two` |\n| b | `arqon::it::e2e::four` |\n| c | |\n";
+        tree.files.push(File { path: LIMITS.to_owned(), text: rows.to_owned() });
+        assert_eq!(check_limits(&tree).len(), 2);
     }
 
     #[test]

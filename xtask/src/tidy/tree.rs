@@ -21,7 +21,8 @@ impl File {
 
     /// Whether it is written by a machine and only looked over.
     pub fn is_generated(&self) -> bool {
-        self.path.ends_with(".lock") || self.path.ends_with(".svg")
+        let inputs = self.path.starts_with("fuzz/corpus/");
+        inputs || self.path.ends_with(".lock") || self.path.ends_with(".svg")
     }
 
     /// Whether the whole file is for tests or demonstrations.

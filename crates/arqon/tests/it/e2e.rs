@@ -10,6 +10,7 @@ mod foreign;
 mod history;
 mod interrupted;
 mod kills;
+mod limits;
 #[path = "../../src/commands/demo/proof.rs"]
 mod proof;
 mod proof_tests;
