@@ -127,6 +127,76 @@ fn what_was_found_is_gone_after_redaction_and_the_rest_is_untouched() {
     }
 }
 
+/// Pieces that rules and the reader of JSON care about, and some that neither expects.
+const PIECES: &[&str] = &[
+    "\"",
+    "\\",
+    "\\u00",
+    "\\ud83d",
+    "\\n",
+    "{",
+    "}",
+    "[",
+    "]",
+    ":",
+    ",",
+    " ",
+    "é",
+    "😀",
+    "ſ",
+    "K",
+    "password",
+    "token",
+    "secret=",
+    "bearer ",
+    "basic ",
+    "AKIA",
+    "Z7QX2LMN4PRS5TUV",
+    "eyJ",
+    ".",
+    "-----BEGIN ",
+    "PRIVATE KEY-----",
+    "://",
+    "a:b@",
+    "--token=",
+    "sk-",
+    "hunter2",
+    "null",
+    "1",
+    "\u{0}",
+    "***REDACTED***",
+    "passphrase: '",
+    "'",
+];
+
+#[test]
+fn no_text_makes_it_panic() {
+    let policy = InspectionPolicy {
+        enabled: true,
+        max_inspect_bytes: 200,
+        redaction_patterns: vec!["[é😀]+".to_owned(), "^a".to_owned()],
+        redaction_paths: vec!["token".to_owned(), "*word".to_owned()],
+        ..InspectionPolicy::default()
+    };
+    let inspector = Inspector::new(&policy).unwrap();
+    let mut dice = Dice(SEED + 2);
+    let mut changed = 0;
+    for round in 0..20_000 {
+        let count = 1 + dice.below(40);
+        let text: String = (0..count).map(|_| dice.pick(PIECES)).collect();
+        let payload =
+            if round % 2 == 0 { text } else { wording::anywhere(&mut dice, &text.replace('\0', "")) };
+        let verdict = judge(&inspector, &payload);
+        let Some(redacted) = verdict.redacted.and_then(|r| r.payload) else { continue };
+        changed += 1;
+        assert!(std::str::from_utf8(&redacted).is_ok(), "{payload}");
+        let as_metadata =
+            Subject { metadata: Some(payload.as_bytes()), unknown: Some(&redacted), ..Subject::default() };
+        inspector.inspect(&as_metadata);
+    }
+    assert!(changed > 1000, "{changed} were changed");
+}
+
 /// At least this many of a thousand secrets are found; see docs/inspection.md.
 const FOUND_PER_MILLE: usize = 985;
 /// At most this many of a thousand look-alikes are taken for secrets.
