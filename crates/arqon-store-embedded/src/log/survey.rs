@@ -156,7 +156,8 @@ fn take(disk: &dyn Disk, depth: Depth) -> io::Result<Survey> {
         if survey.trims.is_removed(id) {
             continue;
         }
-        let found = Look { disk, depth, log_id, id, newest, headers: &headers, confirmed }.look(&survey)?;
+        let found =
+            Look { disk, depth, log_id, id, newest, headers: &headers, confirmed, slots }.look(&survey)?;
         survey.segments.push(found);
     }
     for id in headers.keys().filter(|id| survey.trims.is_removed(**id)) {
@@ -226,6 +227,8 @@ struct Look<'a> {
     newest: u64,
     headers: &'a BTreeMap<u64, (u32, Header)>,
     confirmed: Option<Confirmed>,
+    /// How many of the two notes of it are whole.
+    slots: usize,
 }
 
 impl Look<'_> {
@@ -291,6 +294,12 @@ impl Look<'_> {
         if sealed && let (End::Open(_), Some(torn)) = (end, scan.torn.take()) {
             // The end of a sealed segment is not known; so what cannot be read there may have been confirmed.
             scan.regions.push(torn);
+        }
+        // No crash makes a file shorter. Where only one note of the confirmed end is left it may be the older one, so that
+        // blocks behind it may have been confirmed that were cut off.
+        if !sealed && size < full && self.slots < 2 {
+            scan.torn = None;
+            scan.regions.push((scan.tail.end, full));
         }
         let agrees = scan.regions.is_empty() && scan.lost_records == 0;
         found.take(scan, sealed);

@@ -139,6 +139,21 @@ fn any_segment_cut_anywhere() {
 }
 
 #[test]
+fn the_end_cut_off_together_with_a_note_of_where_it_was() {
+    let original = history(&SeededRandom::new(3));
+    let last = segments(original.dir.path()).pop().unwrap();
+    let end = used(&last);
+    for (i, slot) in [0, 4096].into_iter().cycle().take(40).enumerate() {
+        let mut rig = original.copy();
+        let file = segments(rig.dir.path()).pop().unwrap();
+        let at = end - 23 * (i as u64 + 1);
+        flip(&rig.dir.path().join("log/confirmed"), slot + 10, 1);
+        cut(&file, at);
+        survives(&mut rig, &format!("{} cut at {at} of {end}, without the note at {slot}", file.display()));
+    }
+}
+
+#[test]
 fn one_byte_flipped_anywhere() {
     let dice = SeededRandom::new(4);
     let original = history(&dice);
