@@ -102,7 +102,7 @@ fn delivered(form: Form, publish: &Publish) {
     let record = Record::new(room, position, Arc::new(message));
     let mut out = Vec::new();
     form.write_delivery_prefix(&mut out, "s", 3);
-    out.extend_from_slice(&form.delivery(&record));
+    out.extend_from_slice(form.delivery(&record));
     let frame = Bytes::from(out);
     let says = match form {
         Form::Json => json::client::decode(&frame),

@@ -20,7 +20,7 @@ pub fn check(data: &[u8]) {
     let record = Record::new(room, position, Arc::new(message));
     let mut out = Vec::new();
     form.write_delivery_prefix(&mut out, &subscription, attempt);
-    out.extend_from_slice(&form.delivery(&record));
+    out.extend_from_slice(form.delivery(&record));
     let frame = Bytes::from(out);
     match decode(form, &frame) {
         Ok(ServerSays::Delivery(again)) => {

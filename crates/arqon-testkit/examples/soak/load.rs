@@ -87,9 +87,8 @@ impl Load {
                 let counts = counts.clone();
                 load.readers.spawn(async move {
                     while let Some(Ok(event)) = events.next().await {
-                        if matches!(event, Event::Message(_)) {
-                            counts.fan_deliveries.fetch_add(1, Ordering::Relaxed);
-                        }
+                        let one = u64::from(matches!(event, Event::Message(_)));
+                        counts.fan_deliveries.fetch_add(one, Ordering::Relaxed);
                     }
                 });
             }
@@ -140,7 +139,11 @@ impl Load {
         let own = client.clone();
         self.every(20, |c| &c.channels, move |n| done(own.publish(&format!("once:c{n}"), payload(n))));
         let own = client.clone();
-        self.every(50, |c| &c.rooms, move |n| done(own.publish(&format!("r{}:passing", n % 500), payload(n))));
+        self.every(
+            50,
+            |c| &c.rooms,
+            move |n| done(own.publish(&format!("r{}:passing", n % 500), payload(n))),
+        );
     }
 
     /// Does something again and again, one at a time, and counts it.

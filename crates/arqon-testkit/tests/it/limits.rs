@@ -1,5 +1,7 @@
 //! What happens at the limits: a reader that stops, a publisher that floods, messages of the largest size, deep nesting.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 use arqon_client::{Event, Payload};
 use arqon_testkit::TestServer;
 use arqon_testkit::door::Door;
