@@ -124,10 +124,12 @@ impl Feed {
 
     /// The arguments of `acknowledge` for a batch.
     pub(crate) fn acknowledge_arguments(&self, batch: &AcknowledgeBatch) -> Value {
-        let texts: Vec<String> = batch.positions.iter().map(Position::to_string).collect();
         let which = match batch.up_to {
-            true => ("up_to", Value::from(texts.into_iter().next_back())),
-            false => ("positions", Value::from(texts)),
+            Some(position) => ("up_to", Value::from(position.to_string())),
+            None => {
+                let texts: Vec<String> = batch.positions.iter().map(Position::to_string).collect();
+                ("positions", Value::from(texts))
+            }
         };
         let (id, room) = (Value::from(self.id.clone()), Value::from(batch.room.as_str()));
         Value::map([("subscription", id), ("room", room), which, ("confirm", batch.confirm.into())])

@@ -34,10 +34,11 @@ pub struct AcknowledgeBatch {
     pub number: u64,
     /// The room of all positions.
     pub room: RoomName,
-    /// The positions acknowledged, or the one up to which everything is.
+    /// The positions acknowledged.
     pub positions: Vec<Position>,
-    /// Whether everything up to the last of `positions` is meant.
-    pub up_to: bool,
+    /// They are everything that was handed out up to this one, which stands for them on the wire. On another connection
+    /// it does not: what was given back meanwhile may lie below it.
+    pub up_to: Option<Position>,
     /// Whether the answer shall wait until the acknowledgements themselves are on disk.
     pub confirm: bool,
 }
@@ -54,7 +55,8 @@ pub struct Ledger {
     histories: Map<RoomName, BTreeMap<Epoch, History>>,
     /// Acknowledged and not sent yet.
     singles: BTreeMap<RoomName, Vec<Position>>,
-    floors: BTreeMap<RoomName, Position>,
+    /// The same, where everything up to the last of them was.
+    floors: BTreeMap<RoomName, Vec<Position>>,
     /// Sent and not answered yet.
     in_flight: Vec<AcknowledgeBatch>,
     /// Answered, and not known to be on disk; and how many positions they hold.
@@ -109,12 +111,22 @@ impl Ledger {
     pub fn acknowledge_up_to(&mut self, room: &RoomName, position: Position) {
         let history = self.history(room, position.epoch);
         let rest = history.held.split_off(&position.offset.saturating_add(1));
-        for offset in std::mem::replace(&mut history.held, rest) {
-            history.acknowledged.insert(offset, offset);
+        let done = std::mem::replace(&mut history.held, rest);
+        for offset in &done {
+            history.acknowledged.insert(*offset, *offset);
         }
-        let floor = self.floors.entry(room.clone()).or_insert(position);
-        if floor.epoch != position.epoch || floor.offset < position.offset {
-            *floor = position;
+        let done = done.into_iter().map(|offset| Position::new(position.epoch, offset));
+        let floor = self.floors.entry(room.clone()).or_default();
+        floor.extend(done);
+        // Of two histories, the earlier one is acknowledged one by one.
+        if floor.iter().any(|other| other.epoch != position.epoch) {
+            let (own, other) = floor.drain(..).partition(|other| other.epoch == position.epoch);
+            *floor = own;
+            self.singles.entry(room.clone()).or_default().extend::<Vec<_>>(other);
+        }
+        floor.sort_unstable_by_key(|other| other.offset);
+        if floor.is_empty() {
+            self.floors.remove(room);
         }
     }
 
@@ -146,13 +158,16 @@ impl Ledger {
     /// The next acknowledge command to send on the present connection.
     pub fn take(&mut self) -> Option<AcknowledgeBatch> {
         let (room, positions, up_to) = match self.floors.pop_first() {
-            Some((room, position)) => (room, vec![position], true),
+            Some((room, positions)) => {
+                let last = positions.last().copied();
+                (room, positions, last)
+            }
             None => match self.take_singles() {
-                Some((room, positions)) => (room, positions, false),
+                Some((room, positions)) => (room, positions, None),
                 // Repeating one acknowledgement changes nothing and carries the wish to persist.
                 None if self.persist => {
                     let (room, position) = self.unpersisted.clone()?;
-                    (room, vec![position], false)
+                    (room, vec![position], None)
                 }
                 None => return None,
             },
@@ -226,22 +241,11 @@ impl Ledger {
         self.persist |= in_flight.iter().any(|batch| batch.confirm);
         self.unsaved_positions = 0;
         for batch in std::mem::take(&mut self.unsaved).into_iter().chain(in_flight) {
-            self.wait_again(batch);
+            self.singles.entry(batch.room).or_default().extend(batch.positions);
         }
         for positions in self.singles.values_mut() {
             positions.sort_unstable_by_key(|position| (position.epoch, position.offset));
             positions.dedup();
-        }
-    }
-
-    fn wait_again(&mut self, batch: AcknowledgeBatch) {
-        if !batch.up_to {
-            return self.singles.entry(batch.room).or_default().extend(batch.positions);
-        }
-        let position = batch.positions[0];
-        let floor = self.floors.entry(batch.room).or_insert(position);
-        if floor.epoch == position.epoch && floor.offset < position.offset {
-            *floor = position;
         }
     }
 }

@@ -6,7 +6,9 @@ use super::subscription::Subscription;
 use super::{Bus, ConnectInfo, Connection};
 use crate::policy::Policy;
 use crate::port::Durability;
-use crate::{Address, AgentId, Class, Code, Ctx, Error, Pattern, Position, Result, RoomName, Timestamp};
+use crate::{
+    Address, AgentId, Class, Code, Ctx, Error, Pattern, Position, Result, RoomKey, RoomName, Timestamp,
+};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -37,6 +39,14 @@ impl Connection {
             positions.iter().map(|p| Which::One(*p)).chain(up_to.map(Which::UpTo)).collect();
         let done = consumer.acknowledge(*holder, &room, &which)?;
         let shared = self.shared();
+        let unseen = consumer.unseen(&room, positions);
+        if !unseen.is_empty() {
+            // A holder that has outlived the server may know more than what the server had on disk.
+            let bounds = shared.log.bounds(&RoomKey::new(consumer.tenant.clone(), room.clone())).await?;
+            let end = bounds.map_or(0, |bounds| bounds.end.offset);
+            let real: Vec<Position> = unseen.into_iter().filter(|p| p.offset <= end).collect();
+            consumer.acknowledge_ahead(*holder, &room, &real)?;
+        }
         shared.counters.acknowledged.fetch_add(done as u64, Relaxed);
         subscription.announce();
         if confirm {

@@ -1,21 +1,24 @@
 //! What a durable subscription remembers: how far it has come in each room, what is out with its holder, what comes again.
 //!
 //! Per room it keeps `seen` (everything up to it was handed out or left out by the pattern) and the *pending* ones
-//! among those: not acknowledged yet. An offset up to `seen` that is not pending is done. Invariants: nothing is
-//! forgotten before it is acknowledged, dead-lettered or named in a gap; only the newest holder can change anything.
+//! among those: not acknowledged yet. An offset up to `seen` that is not pending is done. Beyond `seen` a few may be done
+//! *ahead*: a holder comes back after a crash that took the last moments of all this, and acknowledges again. Invariants:
+//! nothing is forgotten before it is acknowledged, dead-lettered or named in a gap; only the newest holder can change
+//! anything.
+
+mod room;
 
 use super::lock;
 use super::subscription::Subscription;
-use crate::codec::{number, put, read_number, text};
 use crate::env::Clock;
 use crate::hash::Map;
 use crate::port::ReadFrom;
-use crate::record::Epoch;
 use crate::{
     Code, Delivery, Error, Gap, GapReason, Pattern, Position, Record, Result, RoomName, Tenant, Timestamp,
 };
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use room::{AWAY, Pending, RoomState, Stage};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -41,47 +44,10 @@ impl Default for ConsumerSettings {
 const PENDING_MAX: usize = CREDIT_MAX as usize;
 /// Most deliveries of one durable subscription that may be out: each is held in memory until it is acknowledged.
 pub(super) const CREDIT_MAX: u32 = 65_536;
+/// Most acknowledgements of one room that are ahead of what was handed out: a holder can owe no more than its credit.
+const AHEAD_MAX: usize = CREDIT_MAX as usize;
 /// Longest reason of a rejection that is kept, in characters.
 const REASON_MAX: usize = 1_024;
-
-/// Waits between tries: doubles from one second to five minutes.
-fn back_off(failures: u32) -> Duration {
-    Duration::from_secs(1 << failures.saturating_sub(1).min(9)).min(Duration::from_secs(300))
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// With the holder until this moment of the monotonic clock.
-    Out(Duration),
-    /// Waiting for its next try.
-    Waiting(Duration),
-    /// Queued for its next try.
-    Due,
-    /// Its holder is gone; the next one reads it from the log again.
-    Lost,
-    /// Being moved to the dead letters.
-    Dying,
-}
-
-struct Pending {
-    /// The history that it is of: a room's later ones go on from where the earlier ones ended.
-    epoch: Epoch,
-    record: Option<Arc<Record>>,
-    deliveries: u32,
-    failures: u32,
-    stage: Stage,
-    reason: Option<String>,
-}
-
-struct RoomState {
-    epoch: Epoch,
-    seen: u64,
-    pending: BTreeMap<u64, Pending>,
-    /// Changed since it was written last.
-    dirty: bool,
-    /// Written since, but not synced: a power failure may still take it back.
-    unsynced: bool,
-}
 
 #[derive(Default)]
 struct State {
@@ -192,8 +158,10 @@ impl Consumer {
     /// Where reading a room goes on.
     pub(super) fn resume_from(&self, room: &RoomName) -> ReadFrom {
         let state = lock(&self.state);
-        let Some(room) = state.rooms.get(room) else { return ReadFrom::Earliest };
-        let epoch = room.pending.first_key_value().map_or(room.epoch, |(_, pending)| pending.epoch);
+        let Some((room, epoch)) = state.rooms.get(room).and_then(|room| Some((room, room.epoch?))) else {
+            return ReadFrom::Earliest;
+        };
+        let epoch = room.pending.first_key_value().map_or(epoch, |(_, pending)| pending.epoch);
         ReadFrom::After(Position::new(epoch, room.floor()))
     }
 
@@ -219,7 +187,7 @@ impl Consumer {
             state.rooms.insert(name.clone(), RoomState::at(Position::new(epoch, 0)));
         }
         let Some(room) = state.rooms.get_mut(name) else { return Take::Skip };
-        if room.epoch != epoch {
+        if *room.epoch.get_or_insert(epoch) != epoch {
             state.out -= room.enter(Position::new(epoch, offset - 1));
         }
         let due = Stage::Out(self.clock.monotonic() + self.settings.ack_wait);
@@ -229,6 +197,10 @@ impl Consumer {
                 return Take::Full;
             }
             room.seen = offset;
+            if room.is_ahead(record.position) {
+                room.dirty = true;
+                return Take::Skip;
+            }
             room.pending.insert(offset, Pending::lost(epoch));
         }
         let Some(pending) = room.pending.get_mut(&offset).filter(|p| p.stage == Stage::Lost) else {
@@ -257,10 +229,11 @@ impl Consumer {
         }
         let name = gap.room.room.clone();
         let room = state.rooms.entry(name).or_insert_with(|| RoomState::at(Position::new(gap.to.epoch, 0)));
-        if room.epoch != gap.to.epoch || gap.reason == GapReason::EpochChanged {
+        if *room.epoch.get_or_insert(gap.to.epoch) != gap.to.epoch || gap.reason == GapReason::EpochChanged {
             state.out -= room.enter(gap.to);
         }
         let offset = gap.to.offset;
+        room.ahead.retain(|o, _| *o > offset);
         room.pending.retain(|o, p| *o > offset || p.stage != Stage::Lost);
         room.seen = room.seen.max(offset);
         room.dirty = true;
@@ -305,6 +278,40 @@ impl Consumer {
         Ok(done)
     }
 
+    /// Positions among these that the present history of the consumer has not come to: perhaps a holder from before a
+    /// crash has.
+    pub(super) fn unseen(&self, room: &RoomName, positions: &[Position]) -> Vec<Position> {
+        let state = lock(&self.state);
+        let seen = state.rooms.get(room).map_or(0, |room| room.seen);
+        positions.iter().filter(|position| position.offset > seen).copied().collect()
+    }
+
+    /// Marks as done what stands in the log and was not handed out in this life of the server.
+    pub(super) fn acknowledge_ahead(
+        &self,
+        holder: u64,
+        room: &RoomName,
+        positions: &[Position],
+    ) -> Result<()> {
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
+        self.check_holder(state, holder)?;
+        let room = state.rooms.entry(room.clone()).or_insert_with(RoomState::unknown);
+        for position in positions.iter().filter(|position| position.offset > room.seen) {
+            room.ahead.insert(position.offset, position.epoch);
+        }
+        room.dirty = true;
+        if room.ahead.len() <= AHEAD_MAX {
+            return Ok(());
+        }
+        // What is too much is not done: it is handed out.
+        while room.ahead.len() > AHEAD_MAX {
+            room.ahead.pop_last();
+        }
+        Err(Error::new(Code::Exhausted, "too many acknowledgements of what was not handed out on this connection")
+            .with_hint("acknowledge what is delivered; what was acknowledged before is delivered again where the server does not know of it"))
+    }
+
     /// Gives a delivery back: it comes again after a delay, or is given up after too many failures.
     pub(super) fn reject(
         &self,
@@ -317,21 +324,20 @@ impl Consumer {
         let state = &mut *guard;
         self.check_holder(state, holder)?;
         let now = self.clock.monotonic();
-        let pending = state
-            .rooms
-            .get_mut(room)
-            .and_then(|room| room.pending.get_mut(&position.offset))
-            .filter(|p| p.epoch == position.epoch && matches!(p.stage, Stage::Out(_)))
-            .ok_or_else(|| {
-                Error::new(Code::NotFound, format!("`{position}` of `{room}` is not out for delivery"))
-                    .with_field("position")
-                    .with_hint("it was acknowledged, rejected or timed out before")
-            })?;
+        let not_out = || {
+            Error::new(Code::NotFound, format!("`{position}` of `{room}` is not out for delivery"))
+                .with_field("position")
+                .with_hint("it was acknowledged, rejected or timed out before")
+        };
+        let is_out = |p: &Pending| p.epoch == position.epoch && matches!(p.stage, Stage::Out(_));
+        let found = state.rooms.get_mut(room).ok_or_else(not_out)?;
+        let pending = found.pending.get_mut(&position.offset).filter(|p| is_out(p)).ok_or_else(not_out)?;
         let reason = reason.map_or_else(
             || "rejected".to_owned(),
             |r| format!("rejected: {}", r.chars().take(REASON_MAX).collect::<String>()),
         );
         pending.fail(now, delay, reason, self.settings.max_deliver);
+        found.dirty = true;
         state.out -= 1;
         Ok(())
     }
@@ -356,6 +362,7 @@ impl Consumer {
                 match pending.stage {
                     Stage::Out(until) if until <= now => {
                         pending.fail(now, None, late.clone(), self.settings.max_deliver);
+                        room.dirty = true;
                         state.out -= 1;
                         freed = true;
                     }
@@ -417,10 +424,9 @@ impl Consumer {
         let mut list: Vec<Progress> = state
             .rooms
             .iter()
-            .map(|(room, s)| Progress {
-                room: room.clone(),
-                seen: Position::new(s.epoch, s.seen),
-                pending: s.pending.len(),
+            .filter_map(|(room, s)| {
+                let seen = Position::new(s.epoch?, s.seen);
+                Some(Progress { room: room.clone(), seen, pending: s.pending.len() })
             })
             .collect();
         list.sort_by(|a, b| a.room.cmp(&b.room));
@@ -450,7 +456,7 @@ impl State {
             for pending in room.pending.values_mut() {
                 if oldest && matches!(pending.stage, Stage::Out(_)) {
                     pending.failures += 1;
-                    pending.reason = Some("its subscriber went away while working on it".to_owned());
+                    pending.reason = Some(AWAY.to_owned());
                 }
                 oldest = false;
                 if pending.stage != Stage::Dying {
@@ -462,119 +468,5 @@ impl State {
         self.out = 0;
         self.crowded = false;
         self.due.clear();
-    }
-}
-
-impl Pending {
-    fn lost(epoch: Epoch) -> Self {
-        Pending { epoch, record: None, deliveries: 0, failures: 0, stage: Stage::Lost, reason: None }
-    }
-
-    fn fail(&mut self, now: Duration, delay: Option<Duration>, reason: String, max: u32) {
-        self.failures += 1;
-        self.reason = Some(reason);
-        self.stage = if self.failures >= max {
-            Stage::Dying
-        } else {
-            Stage::Waiting(now + delay.unwrap_or_else(|| back_off(self.failures)))
-        };
-    }
-
-    fn last_words(&self) -> Option<Dying> {
-        if self.stage != Stage::Dying {
-            return None;
-        }
-        let record = self.record.clone()?;
-        let reason = self.reason.clone().unwrap_or_default();
-        Some(Dying { record, deliveries: self.deliveries, reason })
-    }
-}
-
-impl RoomState {
-    /// As if everything up to `position` were done.
-    fn at(position: Position) -> Self {
-        let Position { epoch, offset } = position;
-        RoomState { epoch, seen: offset, pending: BTreeMap::new(), dirty: true, unsynced: false }
-    }
-
-    /// The room's history goes on after `place`; answers how many deliveries that were out are over by that. Where it
-    /// goes on above what was seen, what is pending stays so. Where it goes on below, what lay above is gone, and if
-    /// that is another history, so is all the rest.
-    fn enter(&mut self, place: Position) -> u32 {
-        let kept = match (place.offset >= self.seen, place.epoch == self.epoch) {
-            (true, _) => u64::MAX,
-            (false, true) => place.offset,
-            (false, false) => 0,
-        };
-        let out = |p: &Pending| u32::from(matches!(p.stage, Stage::Out(_)));
-        let gone = self.pending.iter().filter(|(o, _)| **o > kept).map(|(_, p)| out(p)).sum();
-        self.pending.retain(|o, _| *o <= kept);
-        if kept < u64::MAX {
-            self.seen = place.offset;
-        }
-        self.epoch = place.epoch;
-        self.dirty = true;
-        gone
-    }
-
-    /// The offsets of what is pending that an acknowledgement means.
-    fn meant_by(&self, which: &Which) -> Vec<u64> {
-        match which {
-            Which::One(p) => {
-                let found = self.pending.get(&p.offset).filter(|pending| pending.epoch == p.epoch);
-                found.map(|_| p.offset).into_iter().collect()
-            }
-            // What came in earlier histories lies below all of the present one.
-            Which::UpTo(p) => {
-                // What was rejected waits for its next try, and is not done. What is lost may be: a reader that comes
-                // back on a new connection says in this way how far it had come.
-                let meant = |pending: &Pending| {
-                    matches!(pending.stage, Stage::Out(_) | Stage::Lost)
-                        && (pending.epoch == p.epoch || p.epoch == self.epoch)
-                };
-                let below = self.pending.range(..=p.offset);
-                below.filter(|(_, pending)| meant(pending)).map(|(offset, _)| *offset).collect()
-            }
-        }
-    }
-
-    fn floor(&self) -> u64 {
-        self.pending.first_key_value().map_or(self.seen, |(offset, _)| offset - 1)
-    }
-
-    fn encode(&self) -> Bytes {
-        let mut out = vec![2];
-        number(&mut out, self.epoch.0);
-        number(&mut out, self.seen);
-        number(&mut out, self.pending.len() as u64);
-        for (offset, pending) in &self.pending {
-            number(&mut out, *offset);
-            number(&mut out, pending.epoch.0);
-            number(&mut out, u64::from(pending.deliveries));
-            number(&mut out, u64::from(pending.failures));
-            put(&mut out, pending.reason.as_deref().unwrap_or_default().as_bytes());
-        }
-        out.into()
-    }
-
-    fn decode(mut data: Bytes) -> Option<Self> {
-        let input = &mut data;
-        if read_number(input).ok()? != 2 {
-            return None;
-        }
-        let epoch = Epoch(read_number(input).ok()?);
-        let seen = read_number(input).ok()?;
-        let count = read_number(input).ok()?;
-        let mut pending = BTreeMap::new();
-        for _ in 0..count {
-            let offset = read_number(input).ok()?;
-            let epoch = Epoch(read_number(input).ok()?);
-            let deliveries = u32::try_from(read_number(input).ok()?).ok()?;
-            let failures = u32::try_from(read_number(input).ok()?).ok()?;
-            let reason = Some(text(input).ok()?.to_string()).filter(|r| !r.is_empty());
-            pending.insert(offset, Pending { deliveries, failures, reason, ..Pending::lost(epoch) });
-        }
-        // The process before this one may have written it without syncing it.
-        Some(RoomState { epoch, seen, pending, dirty: false, unsynced: true })
     }
 }

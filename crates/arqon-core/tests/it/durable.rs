@@ -45,6 +45,61 @@ async fn a_restart_of_the_server_forgets_nothing_that_was_acknowledged() {
 }
 
 #[tokio::test]
+async fn a_holder_that_outlives_the_server_acknowledges_again_what_the_server_has_forgotten() {
+    let world = World::new().await;
+    for i in 0..6 {
+        world.say("work:a", &i.to_string()).await;
+    }
+    let first = Listener::new(world.connect("w"), durably("work:*", "w")).await;
+    let got = first.records(4).await;
+    let done = [got[0].position, got[2].position, got[3].position];
+    assert_eq!(first.connection.acknowledge(&first.id, None, (&done, None), false).await.unwrap(), 3);
+    first.reject(&got[1], "not now");
+
+    // It dies before any of that is on disk. What the holder says before it is handed out anything counts.
+    let world = world.restarted().await;
+    let request = Subscribe {
+        options: SubscribeOptions { credit: Some(1), ..SubscribeOptions::default() },
+        ..durably("work:*", "w")
+    };
+    let second = Listener::new(world.connect("w"), request).await;
+    let room = Some(arqon_core::RoomName::parse("work").unwrap());
+    let beyond = arqon_core::Position::new(got[0].position.epoch, got[0].position.offset + 6);
+    let said = [done[0], done[1], done[2], beyond];
+    second.connection.acknowledge(&second.id, room, (&said, None), true).await.unwrap();
+
+    let world = world.restarted().await;
+    world.say("work:a", "6").await;
+    let third = Listener::new(world.connect("w"), durably("work:*", "w")).await;
+    // What does not exist yet cannot be acknowledged.
+    assert_eq!(third.texts(4).await, ["1", "4", "5", "6"]);
+}
+
+#[tokio::test]
+async fn an_acknowledgement_up_to_a_place_leaves_what_was_rejected_also_after_a_restart() {
+    let world = World::new().await;
+    for i in 0..3 {
+        world.say("work:a", &i.to_string()).await;
+    }
+    let first = Listener::new(world.connect("w"), durably("work:*", "w")).await;
+    let got = first.records(3).await;
+    first.reject(&got[1], "not now");
+    world.pass(Duration::from_millis(300)).await;
+
+    let world = world.restarted().await;
+    let second = Listener::new(world.connect("w"), durably("work:*", "w")).await;
+    let again = second.records(3).await;
+    second.reject(&again[1], "not yet");
+    second.connection.close();
+    let third = Listener::new(world.connect("w"), durably("work:*", "w")).await;
+    let up_to = Some(got[2].position);
+    third.connection.acknowledge(&third.id, None, (&[], up_to), true).await.unwrap();
+    let fourth = Listener::new(world.connect("w"), durably("work:*", "w")).await;
+    assert_eq!(fourth.texts(1).await, ["1"]);
+    assert!(fourth.is_quiet().await);
+}
+
+#[tokio::test]
 async fn acknowledgements_reach_the_disk_by_themselves() {
     let world = World::new().await;
     world.say("work:a", "0").await;
