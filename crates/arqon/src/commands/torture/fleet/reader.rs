@@ -4,7 +4,7 @@
 use super::super::notes::{Notes, sum};
 use super::{CHANNELS, ROOMS, World};
 use anyhow::{Context, Result};
-use arqon_client::{Client, ConnectionState, Event, Message, Position, Start, Subscription};
+use arqon_client::{Client, Event, Message, Position, Start, Subscription};
 use arqon_core::RoomName;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -18,8 +18,6 @@ const KEEP: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(200);
 /// How often that may happen in one round.
 const ENDS_MAX: u32 = 50;
-
-type States = watch::Receiver<ConnectionState>;
 
 /// The way of reading.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -107,11 +105,7 @@ impl Reader {
         let mut rebirth = world.rebirth.subscribe();
         // Before marks come there is no need to be born again.
         rebirth.mark_unchanged();
-        let mut states = client.connection();
         let mut subscription = self.subscribe(&client).await?;
-        // From here on any change means that the connection was lost.
-        states.wait_for(|state| matches!(state, ConnectionState::Up)).await.context("the client ended")?;
-        states.mark_unchanged();
         self.notes.write("life", format_args!(""))?;
         let (every, reborn) = match self.wish.how {
             How::Durable { every } => (Some(every), true),
@@ -126,7 +120,7 @@ impl Reader {
                     self.event(event?)?;
                 }
                 () = sleep_until(save), if every.is_some() => {
-                    self.save(&subscription, &states).await?;
+                    self.save(&subscription).await?;
                     save = Instant::now() + every.unwrap_or_default();
                 }
                 () = sleep_until(death.unwrap_or(save)), if death.is_some() && !world.enough.is_cancelled() => {
@@ -134,7 +128,7 @@ impl Reader {
                 }
                 Ok(()) = rebirth.changed(), if reborn => {
                     if every.is_some() {
-                        self.save(&subscription, &states).await?;
+                        self.save(&subscription).await?;
                     }
                     return Ok(End::Life);
                 }
@@ -199,16 +193,13 @@ impl Reader {
         Ok(())
     }
 
-    /// Asks for the acknowledgements so far to be kept, and notes it when they are. After a lost connection nothing is
-    /// claimed any more in this life: a bus that died may take what it has not delivered again yet for new, and then
-    /// an acknowledgement of it says nothing.
-    async fn save(&mut self, subscription: &Subscription, states: &States) -> Result<()> {
+    /// Asks for the acknowledgements so far to be kept, and notes it when they are.
+    async fn save(&mut self, subscription: &Subscription) -> Result<()> {
         self.saves += 1;
         let k = self.saves;
         self.notes.write("save", format_args!("{k}"))?;
         // Too late or refused: nobody knows whether they are kept, so nobody says it.
-        let kept = matches!(timeout(KEEP, subscription.flush()).await, Ok(Ok(())));
-        if kept && !states.has_changed().unwrap_or(true) {
+        if let Ok(Ok(())) = timeout(KEEP, subscription.flush()).await {
             self.notes.write("saved", format_args!("{k}"))?;
         }
         Ok(())
