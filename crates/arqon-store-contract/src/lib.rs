@@ -57,6 +57,8 @@ macro_rules! log_contract {
                 the_window_of_a_producer_has_edges, a_missing_sequence_inside_the_window_is_accepted,
                 a_refused_entry_does_not_touch_the_others, rooms_and_tenants_deduplicate_apart,
                 parallel_duplicates_are_stored_once;
+            log::refusals: what_was_refused_for_the_moment_is_not_overtaken,
+                what_is_not_sent_again_holds_back_for_a_minute;
             log::gaps: trimmed_positions_yield_a_gap_then_the_rest, trimming_is_idempotent_and_bounded,
                 a_room_trimmed_empty_goes_on, a_foreign_epoch_yields_a_gap, a_position_beyond_the_end_is_not_silent,
                 a_position_in_a_room_without_a_log_yields_a_gap;

@@ -9,6 +9,7 @@ pub mod listing;
 pub mod model;
 pub mod order;
 pub mod pages;
+pub mod refusals;
 pub mod reopen;
 pub mod retention;
 
@@ -31,6 +32,12 @@ use std::sync::{Arc, Mutex};
 pub trait LogFactory: Send + Sync {
     /// A fresh, empty log that lives in this world. Called once per factory.
     fn open(&self, world: &World) -> Arc<dyn Log>;
+
+    /// Makes every append be refused for the moment (`true`), or none any more; answers `false` where nothing can be in
+    /// the way of this engine.
+    fn trouble(&self, _on: bool) -> bool {
+        false
+    }
 
     /// Whether what is stored outlives the process; then `reopen` answers.
     fn outlives_process(&self) -> bool {

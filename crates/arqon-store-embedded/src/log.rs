@@ -16,6 +16,7 @@ mod engine;
 mod fields;
 mod format;
 pub(crate) mod fuzzing;
+mod held;
 mod lineage;
 mod lru;
 mod merge;

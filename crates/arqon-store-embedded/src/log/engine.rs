@@ -20,6 +20,7 @@ pub(crate) use seal::{SidecarDone, SidecarJob};
 use super::confirmed::ConfirmedFile;
 use super::dedup::{DedupLimits, PartDedup, RoomDedup};
 use super::format::{BLOCK, BlockHeader, Tail};
+use super::held::Held;
 use super::lineage::Lineage;
 use super::part::Slot;
 use super::room::{ActivePart, Room, Segment};
@@ -113,6 +114,8 @@ pub struct Engine {
     writers: Vec<Writer>,
     by_key: Map<Arc<RoomKey>, usize>,
     block: Block,
+    /// What was refused for the moment, and holds back what follows it.
+    held: Held,
     /// Rooms whose introduction is written a second time at the head of the next block, so that one damaged place does
     /// not make all their records nameless.
     echo: Vec<usize>,
@@ -145,7 +148,10 @@ pub struct Engine {
 }
 
 /// What became of the batches of one commit so far.
-struct Answers {
+struct Answers<'a> {
+    batches: &'a [Vec<Append>],
+    /// Batches that have failed since producers were last held back.
+    refused: Vec<usize>,
     entries: Vec<Vec<Option<Result<Appended, StoreError>>>>,
     failed: Vec<Option<StoreError>>,
     /// Entries whose block is not durable yet.
@@ -156,9 +162,11 @@ struct Answers {
 /// Who hears of records that have become durable.
 type Told<'a> = &'a dyn Fn(&[Arc<Record>]);
 
-impl Answers {
-    fn new(batches: &[Vec<Append>]) -> Self {
+impl<'a> Answers<'a> {
+    fn new(batches: &'a [Vec<Append>]) -> Self {
         Answers {
+            batches,
+            refused: Vec::new(),
             entries: batches.iter().map(|batch| vec![None; batch.len()]).collect(),
             failed: vec![None; batches.len()],
             pending: Vec::new(),
@@ -188,6 +196,7 @@ impl Answers {
             error.kind = StoreErrorKind::Unknown;
         }
         self.failed[b] = Some(error);
+        self.refused.push(b);
     }
 
     fn finish(self) -> Vec<BatchResult> {
@@ -204,10 +213,14 @@ impl Engine {
     /// Stores batches, in order; `told` hears of each block's records once they are durable. Answers in order.
     pub fn commit(&mut self, batches: &[Vec<Append>], told: Told<'_>) -> Vec<BatchResult> {
         let mut answers = Answers::new(batches);
+        if !self.held.is_empty() {
+            self.held.expire(self.clock.monotonic());
+        }
         if let Some(trouble) = self.shared.trouble()
             && self.clock.monotonic() < self.retry_at
         {
             (0..batches.len()).for_each(|b| answers.fail_batch(b, &trouble));
+            self.hold(&mut answers);
             return answers.finish();
         }
         for (b, batch) in batches.iter().enumerate() {
@@ -221,13 +234,13 @@ impl Engine {
         answers.finish()
     }
 
-    fn take(&mut self, append: &Append, at: (usize, usize), to: (&mut Answers, Told<'_>)) {
+    fn take(&mut self, append: &Append, at: (usize, usize), to: (&mut Answers<'_>, Told<'_>)) {
         let (answers, told) = to;
         // At most: flush what waits, then begin a new segment, then stage.
         for _ in 0..3 {
             if let Err(error) = self.ready() {
                 answers.fail_batch(at.0, &error);
-                return;
+                return self.hold(answers);
             }
             match self.stage(append) {
                 stage::Stage::Pending(appended) => return answers.pending.push((at.0, at.1, appended)),
@@ -236,7 +249,7 @@ impl Engine {
                 stage::Stage::SegmentFull => {
                     if let Err(error) = self.roll() {
                         answers.fail_batch(at.0, &error);
-                        return;
+                        return self.hold(answers);
                     }
                 }
             }
@@ -249,7 +262,7 @@ impl Engine {
     }
 
     /// Makes the staged block durable, shows it to readers, tells of it, and settles what waits for it.
-    fn flush(&mut self, answers: &mut Answers, told: Told<'_>) {
+    fn flush(&mut self, answers: &mut Answers<'_>, told: Told<'_>) {
         if self.block.staged.is_empty() {
             // Nothing but duplicates of what is durable.
             self.drop_block();
@@ -268,8 +281,26 @@ impl Engine {
                 self.undo();
                 let error = self.failed(error);
                 answers.fail(&error);
+                self.hold(answers);
             }
         }
+    }
+
+    /// Remembers what has just been refused for the moment, before anything that was sent behind it is looked at.
+    fn hold(&mut self, answers: &mut Answers<'_>) {
+        let now = self.clock.monotonic();
+        for b in answers.refused.drain(..) {
+            for (append, entry) in answers.batches[b].iter().zip(&answers.entries[b]) {
+                if entry.is_none() {
+                    self.held.refuse(append, now);
+                }
+            }
+        }
+    }
+
+    /// Remembers what was refused before it came here.
+    pub(crate) fn hold_noted(&mut self, noted: Held) {
+        self.held.absorb(noted, self.clock.monotonic());
     }
 
     fn write_block(&mut self) -> std::io::Result<()> {

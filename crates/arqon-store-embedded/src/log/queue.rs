@@ -1,10 +1,12 @@
 //! What waits for the committer, in the order of the calls.
 //!
-//! Invariant: the bytes that wait are bounded; what is refused is refused at the call.
+//! Invariant: the bytes that wait are bounded; what is refused is refused at the call, and what its producers queue behind
+//! it waits behind the note of that.
 
 use super::answer::Sender;
 use super::compact::Compacted;
 use super::engine::{BatchResult, SidecarDone};
+use super::held::Held;
 use arqon_core::port::{Append, Appended, Retention, StoreError};
 use arqon_core::{Pattern, RoomKey, Timestamp};
 use std::collections::VecDeque;
@@ -32,6 +34,8 @@ pub(crate) enum Command {
         up_to: u64,
         reply: Reply,
     },
+    /// Messages were refused here at this place among the calls.
+    Hold(Box<Held>),
     /// A segment was rewritten.
     Install(Box<Compacted>),
     /// A sidecar was written, or could not be.
@@ -67,6 +71,20 @@ struct State {
     closed: bool,
 }
 
+impl State {
+    /// Leaves word of a batch that is refused, one note for all that are refused in a row.
+    fn note(&mut self, refused: &Command) {
+        let Command::Append { batch, .. } = refused else { return };
+        if !matches!(self.waiting.back(), Some(Command::Hold(_))) {
+            self.waiting.push_back(Command::Hold(Box::default()));
+        }
+        if let Some(Command::Hold(held)) = self.waiting.back_mut() {
+            // The moment is that at which the committer comes to the note.
+            batch.iter().for_each(|append| held.refuse(append, Duration::ZERO));
+        }
+    }
+}
+
 /// The queue.
 pub(crate) struct Queue {
     state: Mutex<State>,
@@ -90,6 +108,7 @@ impl Queue {
         }
         // One batch that is larger than the bound passes when nothing else waits.
         if weight > 0 && state.bytes > 0 && state.bytes + weight > self.most {
+            state.note(&command);
             return Err(Refusal::Full);
         }
         state.bytes += weight;

@@ -51,7 +51,7 @@ fn try_page(shared: &Shared, room: &Arc<Room>, read: &Read) -> Result<Page, Miss
     };
     let next = lineage.position(walk.cursor);
     let at_end = walk.cursor >= end;
-    let items = fetch::materialise(shared, room, &walk.planned, &lineage)?;
+    let items = fetch::materialise(shared, room, (&walk.planned, &walk.segments), &lineage)?;
     Ok(Page { items, next: Some(next), at_end })
 }
 
@@ -127,7 +127,12 @@ fn gap(room: &Arc<Room>, from: Option<Position>, to: Position, reason: GapReason
 
 /// The items of a page, before the records are read.
 enum Planned {
-    Record { offset: u64, slot: super::part::Slot, segment: Arc<super::room::Segment> },
+    /// `segment` is the place in the list of the segments that the page reads.
+    Record {
+        offset: u64,
+        slot: super::part::Slot,
+        segment: usize,
+    },
     Gap(Gap),
 }
 

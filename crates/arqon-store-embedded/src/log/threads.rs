@@ -174,6 +174,7 @@ impl Committer {
                 let result = self.engine.close();
                 return Turn::Ended(Farewell(Some((reply, result))));
             }
+            Work::Other(Command::Hold(noted)) => self.engine.hold_noted(*noted),
             Work::Other(command) => self.jobs.push_back(command),
             Work::Idle => {
                 self.engine.probe();
@@ -263,7 +264,7 @@ impl Committer {
                 self.errands.lock().writing = false;
                 self.engine.settle_sidecar(*done);
             }
-            Command::Append { .. } | Command::Close { .. } => {}
+            Command::Append { .. } | Command::Hold(_) | Command::Close { .. } => {}
         }
         true
     }

@@ -1,7 +1,9 @@
 //! The laws of `Log`, on segments of the usual size and on segments so small that every law rolls.
 
+use crate::log_disk::{Faults, FaultyDisk};
 use arqon_core::port::Log;
 use arqon_store_contract::{LogFactory, World};
+use arqon_store_embedded::disk::RealDisk;
 use arqon_store_embedded::{EmbeddedLog, LogConfig};
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -67,4 +69,39 @@ mod tiny {
         log::model: random_operations_agree_with_a_model;
     }
     arqon_store_contract::log_reopen_contract!(Embedded::tiny());
+}
+
+/// The same log on a disk that can refuse.
+#[derive(Default)]
+struct Troubled {
+    embedded: Embedded,
+    faults: Arc<Faults>,
+}
+
+impl Default for Embedded {
+    fn default() -> Self {
+        Self::usual()
+    }
+}
+
+impl LogFactory for Troubled {
+    fn open(&self, world: &World) -> Arc<dyn Log> {
+        let inner = RealDisk::new(self.embedded.dir.path()).unwrap();
+        let disk = Arc::new(FaultyDisk { inner, faults: self.faults.clone() });
+        let (clock, random) = (world.clock.clone(), world.random.clone());
+        Arc::new(EmbeddedLog::open_on(disk, self.embedded.config, clock, random).unwrap().0)
+    }
+
+    fn trouble(&self, on: bool) -> bool {
+        self.faults.refuse(on);
+        true
+    }
+}
+
+mod troubled {
+    use super::Troubled;
+    arqon_store_contract::laws! { Troubled::default(),
+        log::refusals: what_was_refused_for_the_moment_is_not_overtaken,
+            what_is_not_sent_again_holds_back_for_a_minute;
+    }
 }

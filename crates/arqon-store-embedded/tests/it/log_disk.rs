@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 /// What goes wrong.
 #[derive(Default)]
-struct Faults {
+pub struct Faults {
     writes: Trip,
     syncs: Trip,
     /// Space for new files.
@@ -30,6 +30,10 @@ struct Faults {
 }
 
 impl Faults {
+    /// No write succeeds, or all do.
+    pub fn refuse(&self, on: bool) {
+        self.writes.set(0, if on { u64::MAX } else { 0 });
+    }
     fn mend(&self) {
         [&self.writes, &self.syncs, &self.creates].into_iter().for_each(|trip| trip.set(0, 0));
     }
@@ -61,9 +65,9 @@ impl Trip {
     }
 }
 
-struct FaultyDisk {
-    inner: RealDisk,
-    faults: Arc<Faults>,
+pub struct FaultyDisk {
+    pub inner: RealDisk,
+    pub faults: Arc<Faults>,
 }
 
 struct FaultyFile {

@@ -92,6 +92,7 @@ impl Engine {
             writers: Vec::new(),
             by_key: Map::default(),
             block: super::Block::default(),
+            held: super::Held::default(),
             echo: Vec::new(),
             ghosts: ghosts(&survey),
             nameless: nameless(&survey),

@@ -40,12 +40,18 @@ impl Engine {
             self.load_dedup(w, message);
             let writer = &mut self.writers[w];
             match writer.dedup.as_mut().map_or(Verdict::New, |dedup| dedup.check(message)) {
-                Verdict::New => {}
+                Verdict::New => {
+                    if let Some(error) = self.held_back(append) {
+                        return Stage::Done(Err(error));
+                    }
+                }
                 Verdict::Duplicate(offset) => {
                     let position = writer.lineage.position(offset);
+                    self.settle_held(append);
                     return Stage::Pending(Appended { position, duplicate: true });
                 }
                 Verdict::Below => {
+                    self.settle_held(append);
                     return Stage::Done(Err(StoreError::new(
                         StoreErrorKind::Conflict,
                         "the producer's sequence is older than the last 1,024: it cannot be told whether it was stored",
@@ -58,7 +64,25 @@ impl Engine {
             let dedup = self.writers[w].dedup.get_or_insert_default();
             dedup.stage(message, appended.position.offset);
         }
+        if matches!(stage, Stage::Pending(_) | Stage::Done(_)) {
+            self.settle_held(append);
+        }
         stage
+    }
+
+    /// Why a message must wait for an earlier one of its producer that was refused for the moment.
+    fn held_back(&mut self, append: &Append) -> Option<StoreError> {
+        if self.held.is_empty() {
+            return None;
+        }
+        self.held.holds(append, self.clock.monotonic())
+    }
+
+    /// Nothing waits for this message any more; should its block fail, it is refused anew.
+    fn settle_held(&mut self, append: &Append) {
+        if !self.held.is_empty() {
+            self.held.settle(append, self.clock.monotonic());
+        }
     }
 
     /// The writer of a room, made if the room is new.

@@ -6,9 +6,11 @@ use crate::log::lineage::Lineage;
 use crate::log::part::Slot;
 use crate::log::room::{Room, Segment};
 use crate::log::shared::{Missing, Shared};
+use arqon_core::codec::{self, Names};
 use arqon_core::port::LogItem;
-use arqon_core::{GapReason, Message, Record, codec};
+use arqon_core::{GapReason, Message, Record, RoomName};
 use bytes::Bytes;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -18,7 +20,8 @@ const PIECE: u64 = 256 << 10;
 const STRETCH: u64 = 4 << 10;
 
 struct Piece {
-    segment: u64,
+    /// Its place in the page's list.
+    segment: usize,
     at: u64,
     bytes: Bytes,
     /// Mostly other records: what is wanted is copied out, since a record keeps its piece in memory while it lives.
@@ -26,63 +29,89 @@ struct Piece {
 }
 
 impl Piece {
-    fn holds(&self, segment: u64, slot: &Slot) -> Option<Bytes> {
+    /// Where the entry lies in the piece, if it does.
+    fn holds(&self, segment: usize, slot: &Slot) -> Option<Range<usize>> {
         let from = u64::from(slot.pos).checked_sub(self.at).filter(|_| self.segment == segment)?;
         let to = from + slot.bytes();
-        if to > self.bytes.len() as u64 {
+        (to <= self.bytes.len() as u64).then_some(from as usize..to as usize)
+    }
+
+    fn cut(&self, range: Range<usize>) -> Bytes {
+        match self.sparse {
+            true => Bytes::copy_from_slice(&self.bytes[range]),
+            false => self.bytes.slice(range),
+        }
+    }
+
+    /// The message of an entry, if everything about it is as it was written.
+    fn message(
+        &self,
+        seed: u32,
+        offset: u64,
+        entry: Range<usize>,
+        reader: &mut Reader<'_>,
+    ) -> Option<Message> {
+        let bytes = &self.bytes[entry.clone()];
+        let header = EntryHeader::read(bytes, seed)?;
+        let body = ENTRY..(ENTRY + header.len as usize).min(bytes.len());
+        let right = header.kind == EntryKind::Record && header.offset == offset;
+        if !right || !header.holds(&bytes[body.clone()]) {
             return None;
         }
-        let (from, to) = (from as usize, to as usize);
-        Some(if self.sparse {
-            Bytes::copy_from_slice(&self.bytes[from..to])
-        } else {
-            self.bytes.slice(from..to)
-        })
+        let body = self.cut(entry.start + body.start..entry.start + body.end);
+        codec::decode_next(reader.room, body, &mut reader.names).ok()
     }
+}
+
+/// What is the same for all records of a page.
+struct Reader<'a> {
+    room: &'a RoomName,
+    names: Names,
 }
 
 /// Reads the records; what turns out damaged becomes a gap.
 pub(super) fn materialise(
     shared: &Shared,
     room: &Arc<Room>,
-    planned: &[Planned],
+    (planned, segments): (&[Planned], &[Arc<Segment>]),
     lineage: &Lineage,
 ) -> Result<Vec<LogItem>, Missing> {
     let mut items = Vec::with_capacity(planned.len());
     let mut piece: Option<Piece> = None;
+    let mut reader = Reader { room: &room.key.room, names: Names::default() };
     for (i, plan) in planned.iter().enumerate() {
-        let (offset, slot, segment) = match plan {
+        let (offset, slot, number) = match plan {
             Planned::Gap(gap) => {
                 push_item(&mut items, LogItem::Gap(gap.clone()));
                 continue;
             }
-            Planned::Record { offset, slot, segment } => (*offset, slot, segment),
+            Planned::Record { offset, slot, segment } => (*offset, slot, *segment),
         };
-        let held = piece.as_ref().and_then(|p| p.holds(segment.id, slot));
-        let entry = match held {
-            Some(entry) => Some(entry),
-            None => {
-                piece = load(shared, segment, u64::from(slot.pos), reach(&planned[i..], segment))?;
-                piece.as_ref().and_then(|p| p.holds(segment.id, slot))
+        let segment = &segments[number];
+        let mut held = piece.as_ref().and_then(|p| p.holds(number, slot));
+        if held.is_none() {
+            let reach = reach(&planned[i..], number);
+            piece = load(shared, (number, segment), u64::from(slot.pos), reach)?;
+            held = piece.as_ref().and_then(|p| p.holds(number, slot));
+        }
+        let message = match (&piece, held) {
+            (Some(piece), Some(entry)) => piece.message(segment.seed, offset, entry, &mut reader),
+            _ => None,
+        };
+        match message {
+            Some(message) => {
+                let position = lineage.position(offset);
+                let record = Record::new(room.key.clone(), position, Arc::new(message));
+                items.push(LogItem::Record(Arc::new(record)));
             }
-        };
-        let message = entry.and_then(|entry| verify(room, segment, offset, entry));
-        push_item(
-            &mut items,
-            match message {
-                Some(message) => {
-                    let position = lineage.position(offset);
-                    LogItem::Record(Arc::new(Record::new(room.key.clone(), position, Arc::new(message))))
-                }
-                None => LogItem::Gap(damaged(shared, room, (offset, segment), lineage)),
-            },
-        );
+            None => push_item(&mut items, LogItem::Gap(damaged(shared, room, (offset, segment), lineage))),
+        }
     }
     Ok(items)
 }
 
 /// Up to where one piece should be read, to hold the records that come next, and how many of its bytes are theirs.
-fn reach(planned: &[Planned], segment: &Arc<Segment>) -> (u64, u64) {
+fn reach(planned: &[Planned], segment: usize) -> (u64, u64) {
     let mut range: Option<(u64, u64)> = None;
     let mut wanted = 0;
     for plan in planned {
@@ -90,7 +119,7 @@ fn reach(planned: &[Planned], segment: &Arc<Segment>) -> (u64, u64) {
         let (pos, end) = (u64::from(slot.pos), u64::from(slot.pos) + slot.bytes());
         range = match range {
             None => Some((pos, end)),
-            Some((from, to)) if other.id == segment.id && pos <= to + STRETCH && end - from <= PIECE => {
+            Some((from, to)) if *other == segment && pos <= to + STRETCH && end - from <= PIECE => {
                 Some((from, end))
             }
             Some(_) => break,
@@ -102,7 +131,7 @@ fn reach(planned: &[Planned], segment: &Arc<Segment>) -> (u64, u64) {
 
 fn load(
     shared: &Shared,
-    segment: &Arc<Segment>,
+    (number, segment): (usize, &Arc<Segment>),
     at: u64,
     (end, wanted): (u64, u64),
 ) -> Result<Option<Piece>, Missing> {
@@ -112,21 +141,13 @@ fn load(
         Ok(n) => {
             bytes.truncate(n);
             let sparse = wanted * 2 < end - at;
-            Ok(Some(Piece { segment: segment.id, at, bytes: bytes.into(), sparse }))
+            Ok(Some(Piece { segment: number, at, bytes: bytes.into(), sparse }))
         }
         Err(error) => {
             tracing::error!(segment = segment.id, at, %error, "a piece of the log cannot be read");
             Ok(None)
         }
     }
-}
-
-/// The message of an entry, if everything about it is as it was written.
-fn verify(room: &Room, segment: &Segment, offset: u64, entry: Bytes) -> Option<Message> {
-    let header = EntryHeader::read(&entry, segment.seed)?;
-    let body = entry.slice(ENTRY..(ENTRY + header.len as usize).min(entry.len()));
-    let right = header.kind == EntryKind::Record && header.offset == offset && header.holds(&body);
-    right.then(|| codec::decode(&room.key.room, body).ok()).flatten()
 }
 
 fn damaged(

@@ -34,6 +34,8 @@ pub(super) struct Walk<'a> {
     /// The reader begins at the first record kept: what was trimmed before that is no gap to it.
     fresh: bool,
     pub planned: Vec<Planned>,
+    /// The segments that hold the planned records.
+    pub segments: Vec<Arc<Segment>>,
     records: usize,
     bytes: usize,
     pending: Option<Gap>,
@@ -85,6 +87,7 @@ impl<'a> Walk<'a> {
             had: None,
             fresh: false,
             planned: Vec::new(),
+            segments: Vec::new(),
             records: 0,
             bytes: 0,
             pending: None,
@@ -158,7 +161,9 @@ impl<'a> Walk<'a> {
         let piece = view.active.as_ref().and_then(|active| {
             let slots = &active.part.slots;
             let begin = slots.seek(self.cursor);
-            let piece: Vec<(u64, Slot)> = slots.from(begin).take(PIECE).map(|(o, s)| (o, *s)).collect();
+            // No more than the page can hold, if it wants all.
+            let most = self.read.max_records.saturating_sub(self.records).clamp(1, PIECE);
+            let piece: Vec<(u64, Slot)> = slots.from(begin).take(most).map(|(o, s)| (o, *s)).collect();
             let names = active.part.channels.iter().map(|c| &c.name);
             let snapshot = Snapshot::take(&view, &self.read.filter, names);
             (!piece.is_empty()).then(|| (piece, active.segment.clone(), snapshot))
@@ -192,7 +197,11 @@ impl<'a> Walk<'a> {
             self.missing(snapshot, (offset, offset), GapReason::Trimmed);
         } else if wanted {
             self.flush_gap();
-            self.planned.push(Planned::Record { offset, slot, segment: segment.clone() });
+            if self.segments.last().is_none_or(|last| last.id != segment.id) {
+                self.segments.push(segment.clone());
+            }
+            let segment = self.segments.len() - 1;
+            self.planned.push(Planned::Record { offset, slot, segment });
             self.records += 1;
             self.bytes += slot.len as usize;
             self.had = None;
