@@ -146,7 +146,6 @@ impl Director {
     /// The disk, or the documents, do not do as they should for a while.
     async fn trouble(&mut self, fault: Fault) {
         let rate = self.dice.pick(&[20, 200, 1000]);
-        self.stage.judge.disk_in_trouble();
         self.stage.world.note(|| format!("trouble: {} {rate}", fault.as_str()));
         match fault {
             Fault::SyncFail => self.machine.disk.set_faults(|f| f.sync_fails = rate),

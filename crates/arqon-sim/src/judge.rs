@@ -141,11 +141,6 @@ impl Judge {
         lock(&self.book).damaged = true;
     }
 
-    /// From here on messages may be refused for the moment.
-    pub fn disk_in_trouble(&self) {
-        lock(&self.book).disk_in_trouble = true;
-    }
-
     /// Whether the disk was damaged.
     pub fn is_damaged(&self) -> bool {
         lock(&self.book).damaged

@@ -171,6 +171,10 @@ pub trait Log: Send + Sync + 'static {
     /// Deduplication, per room and atomic with the append: a message whose idempotency key was stored in the last
     /// 24 hours, or whose producer's sequence was stored, is not stored again and answers with the first one's
     /// position. A producer's last 1,024 sequences are remembered; one below that window answers `Conflict`.
+    ///
+    /// Order, per room and producer: after a message was refused for the moment (`Unavailable`, `Unknown`), later sequences
+    /// are refused as `Unavailable` until it was stored, unless they were stored before; after 60 s without a retry of the
+    /// first that is missing they are taken again. Remembered in memory only.
     fn append(&self, batch: Vec<Append>) -> AppendFuture;
 
     /// Reads a page. A position of another epoch, or before the first record kept, yields a gap first, never silence;

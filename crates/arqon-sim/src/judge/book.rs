@@ -103,8 +103,6 @@ pub(super) struct Book {
     steps: u64,
     pub violation: Option<Violation>,
     pub damaged: bool,
-    /// Whether messages may be refused for the moment.
-    pub disk_in_trouble: bool,
     pub trimmed: Vec<String>,
     pub sent: BTreeMap<String, Sent>,
     /// Sent, to be confirmed, and not answered.
@@ -205,11 +203,10 @@ impl Book {
         }
     }
 
-    /// What one client sent to a room earlier stands before what it sent later; but what was refused for the moment (by
-    /// a disk in trouble) is sent again behind what was on its way meanwhile, and so is what was damaged before its
-    /// confirm had arrived.
+    /// What one client sent to a room earlier stands before what it sent later; but what was damaged before its confirm
+    /// had arrived is sent again behind what was on its way meanwhile.
     fn in_order(&mut self, draft: &Draft, order: u64, place: Place) {
-        if self.disk_in_trouble || self.damaged {
+        if self.damaged {
             return;
         }
         let other = |s: &&Sent| {
