@@ -70,8 +70,22 @@ fn encode_extras(e: &Extras, out: &mut Vec<u8>) {
     }
 }
 
+/// Names of the message that was read last. Messages that lie in a row mostly have the same ones, and share them then
+/// in place of each having its own.
+#[derive(Debug, Default)]
+pub struct Names {
+    sender: Option<Arc<str>>,
+    channel: Option<ChannelName>,
+    producer: Option<Arc<str>>,
+}
+
 /// Reads the stored form; the payload and raw parts share `bytes`.
-pub fn decode(room: &RoomName, mut bytes: Bytes) -> Result<Message, Malformed> {
+pub fn decode(room: &RoomName, bytes: Bytes) -> Result<Message, Malformed> {
+    decode_next(room, bytes, &mut Names::default())
+}
+
+/// The same for one of several messages in a row, whose names are shared.
+pub fn decode_next(room: &RoomName, mut bytes: Bytes, names: &mut Names) -> Result<Message, Malformed> {
     let input = &mut bytes;
     if byte(input)? != FORMAT {
         return Err(Malformed);
@@ -87,17 +101,23 @@ pub fn decode(room: &RoomName, mut bytes: Bytes) -> Result<Message, Malformed> {
         1 => MessageId::Legacy(text(input)?),
         _ => return Err(Malformed),
     };
-    let sender = text(input)?;
-    let channel = ChannelName::parse(&text(input)?).map_err(|_| Malformed)?;
+    let sender = same_or_new(input, &mut names.sender)?;
+    let channel = piece(input, |name| match &names.channel {
+        Some(last) if last.as_str().as_bytes() == name => Ok(last.clone()),
+        _ => {
+            let name = std::str::from_utf8(name).map_err(|_| Malformed)?;
+            Ok(names.channel.insert(ChannelName::parse(name).map_err(|_| Malformed)?).clone())
+        }
+    })?;
     let timestamp = Timestamp(read_number(input)?);
     let stored_at = Timestamp(read_number(input)?);
     let bits = read_number(input)?;
-    let extras = if bits == 0 { None } else { Some(Box::new(decode_extras(bits, input)?)) };
+    let extras = if bits == 0 { None } else { Some(Box::new(decode_extras(bits, input, names)?)) };
     let address = Address { room: room.clone(), channel };
     Ok(Message { id, kind, address, sender, timestamp, stored_at, priority, payload: bytes, extras })
 }
 
-fn decode_extras(bits: u64, input: &mut Bytes) -> Result<Extras, Malformed> {
+fn decode_extras(bits: u64, input: &mut Bytes, names: &mut Names) -> Result<Extras, Malformed> {
     let has = |i: u32| bits & (1 << i) != 0;
     let mut e = Extras::default();
     let texts =
@@ -113,7 +133,8 @@ fn decode_extras(bits: u64, input: &mut Bytes) -> Result<Extras, Malformed> {
         }
     }
     if has(7) {
-        e.producer = Some(Producer { id: text(input)?, sequence: read_number(input)? });
+        let id = same_or_new(input, &mut names.producer)?;
+        e.producer = Some(Producer { id, sequence: read_number(input)? });
     }
     if has(8) {
         e.expires_at = Some(Timestamp(read_number(input)?));
@@ -164,8 +185,26 @@ pub fn take(input: &mut Bytes) -> Result<Bytes, Malformed> {
 
 /// Reads a length and that many bytes of UTF-8.
 pub fn text(input: &mut Bytes) -> Result<Arc<str>, Malformed> {
-    let bytes = take(input)?;
-    std::str::from_utf8(&bytes).map(Arc::from).map_err(|_| Malformed)
+    piece(input, |bytes| std::str::from_utf8(bytes).map(Arc::from).map_err(|_| Malformed))
+}
+
+/// The same; shares the last text if it is the same one.
+fn same_or_new(input: &mut Bytes, last: &mut Option<Arc<str>>) -> Result<Arc<str>, Malformed> {
+    piece(input, |bytes| match last {
+        Some(last) if last.as_bytes() == bytes => Ok(last.clone()),
+        _ => {
+            let text = std::str::from_utf8(bytes).map_err(|_| Malformed)?;
+            Ok(last.insert(Arc::from(text)).clone())
+        }
+    })
+}
+
+/// Reads a length and looks at that many bytes, without a count of who shares them.
+fn piece<T>(input: &mut Bytes, look: impl FnOnce(&[u8]) -> Result<T, Malformed>) -> Result<T, Malformed> {
+    let len = usize::try_from(read_number(input)?).map_err(|_| Malformed)?;
+    let found = look(input.get(..len).ok_or(Malformed)?)?;
+    input.advance(len);
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -213,6 +252,19 @@ mod tests {
             let mut bytes = Vec::new();
             encode(&message, &mut bytes);
             prop_assert_eq!(decode(&message.address.room, bytes.into()).unwrap(), message);
+        }
+
+        #[test]
+        fn messages_in_a_row_are_read_as_each_alone(messages in proptest::collection::vec(any_message(), 1..5)) {
+            let mut names = Names::default();
+            for mut message in messages {
+                message.sender = if message.timestamp.0 % 2 == 0 { "someone" } else { "somebody" }.into();
+                let channel = if message.stored_at.0 % 2 == 0 { "repo:main" } else { "repo:other" };
+                message.address = Address::parse(channel).unwrap();
+                let mut bytes = Vec::new();
+                encode(&message, &mut bytes);
+                prop_assert_eq!(decode_next(&message.address.room, bytes.into(), &mut names).unwrap(), message);
+            }
         }
 
         #[test]

@@ -407,7 +407,10 @@ impl Subscription {
         };
         let (room, filter, lost) = (attachment.room.clone(), attachment.filter.clone(), attachment.lost);
         if lane == LaneKind::Durable {
-            let (key, max_records, max_bytes) = (room.key.clone(), turn.left(), self.queue_bytes / 4);
+            // What may not be handed out would be read again.
+            let credit = usize::try_from(self.credit.load(Relaxed)).unwrap_or(usize::MAX);
+            let max_records = turn.left().min(credit).max(1);
+            let (key, max_bytes) = (room.key.clone(), self.queue_bytes / 4);
             turn.read = Some((index, Read { room: key, from, filter, max_records, max_bytes }));
             inner.reading = true;
             return;
