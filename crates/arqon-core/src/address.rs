@@ -103,7 +103,25 @@ impl RoomName {
 
     /// The inbox of an agent.
     pub fn inbox(agent: &AgentId) -> Self {
-        RoomName(format!("@{agent}").into())
+        let agent = agent.as_str();
+        let mut text = String::with_capacity(1 + agent.len());
+        text.push('@');
+        text.push_str(agent);
+        RoomName(text.into())
+    }
+
+    /// The private reply inbox of a question: whoever knows its name may answer, so it holds a number that nobody can
+    /// guess.
+    pub(crate) fn reply(id: u128, random: u64) -> Self {
+        const NAME: &[u8; 7] = b"@reply.";
+        let mut text = [b'0'; NAME.len() + 48];
+        text[..NAME.len()].copy_from_slice(NAME);
+        let bytes = id.to_be_bytes().into_iter().chain(random.to_be_bytes());
+        for (digits, byte) in text[NAME.len()..].chunks_exact_mut(2).zip(bytes) {
+            const HEX: &[u8; 16] = b"0123456789abcdef";
+            digits.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
+        RoomName(std::str::from_utf8(&text).expect("these are ASCII").into())
     }
 
     /// The room that `@all` is written to.

@@ -28,6 +28,7 @@ pub use consumer::ConsumerSettings;
 pub(crate) use dead_letters::DeadLetter;
 pub use metrics::{Metric, MetricKind};
 pub use publish::{Publish, Publishing, Receipt};
+pub use request::Questions;
 pub use subscribe::{From, Subscribe, SubscribeOptions, Subscribed};
 
 use crate::env::Env;
@@ -145,7 +146,7 @@ impl Bus {
     }
 
     /// Counts what became of a call.
-    pub(crate) fn count_answer(&self, failed: bool) {
+    pub fn count_answer(&self, failed: bool) {
         let counters = &self.shared.counters;
         counters.commands.fetch_add(1, Ordering::Relaxed);
         counters.errors.fetch_add(u64::from(failed), Ordering::Relaxed);

@@ -120,7 +120,8 @@ impl IdMaker {
         self.next_at(self.clock.now())
     }
 
-    fn next_at(&self, now: Timestamp) -> u128 {
+    /// The next id, for whoever has just read the clock.
+    pub(crate) fn next_at(&self, now: Timestamp) -> u128 {
         let ms = u128::from(now.as_millis()) & 0xFFFF_FFFF_FFFF;
         let high = u128::from(self.high.load(Ordering::Relaxed));
         let low = u128::from(self.low.fetch_add(1, Ordering::Relaxed));

@@ -8,10 +8,11 @@ mod system;
 mod table;
 
 use crate::auth::Permission;
-use crate::bus::{Bus, Connection};
+use crate::bus::{Bus, Connection, Publish};
 use crate::value::{Args, Value};
 use crate::{Code, Ctx, Error, Result};
 use futures_util::future::BoxFuture;
+use std::time::Duration;
 
 pub use subscriptions::read_from;
 
@@ -113,8 +114,7 @@ pub(crate) struct Call {
 impl Call {
     /// The arguments; refuses unknown ones, so that a typing error never passes for a default.
     fn done(&mut self) -> Result<()> {
-        let names: Vec<&str> = self.operation.args.iter().map(|a| a.name).collect();
-        std::mem::take(&mut self.args).finish(&names)
+        finish(self.operation, std::mem::take(&mut self.args))
     }
 
     fn connection(&self) -> Result<&Connection> {
@@ -127,7 +127,25 @@ impl Call {
     }
 }
 
+fn finish(operation: &Operation, args: Args) -> Result<()> {
+    if args.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = operation.args.iter().map(|a| a.name).collect();
+    args.finish(&names)
+}
+
 impl Bus {
+    /// The first half of the operation `request`, for a door that has many questions under way (see
+    /// [`crate::bus::Questions`]): admits it and reads its arguments.
+    pub fn admit_request(&self, ctx: &Ctx, mut args: Args) -> Result<(Publish, Duration)> {
+        let operation = admit(self, ctx, "request")?;
+        let (publish, timeout) = messages::question(&mut args)?;
+        finish(operation, args)?;
+        self.check_timeout(timeout)?;
+        Ok((publish, timeout))
+    }
+
     /// The one dispatcher of named operations: finds it in the table, checks right and rate, runs it.
     pub async fn call(
         &self,

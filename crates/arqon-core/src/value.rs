@@ -103,6 +103,11 @@ impl Args {
         Args(map)
     }
 
+    /// Whether none is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Removes and returns an argument; `null` counts as absent.
     pub fn take(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name).filter(|v| !matches!(v, Value::Null))

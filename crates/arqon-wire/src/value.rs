@@ -1,6 +1,6 @@
 //! The core's neutral values ⇄ JSON: arguments of commands and answers. Cold paths; messages never pass here.
 
-use crate::json::{delivery, write_gap};
+use crate::json::{write_delivery, write_gap};
 use crate::members::unquote;
 use crate::scan::{Scanner, compact};
 use crate::text;
@@ -151,7 +151,7 @@ pub fn write_value(out: &mut Vec<u8>, value: &Value) {
         }
         Value::Delivery(Delivery::Record { record, .. }) => {
             out.push(b'{');
-            out.extend_from_slice(delivery(record));
+            write_delivery(out, record);
         }
         Value::Delivery(Delivery::Gap(gap)) => write_gap(out, None, gap),
         Value::List(list) => {

@@ -11,6 +11,7 @@ mod confirms;
 mod outgoing;
 mod output;
 mod publishes;
+mod questions;
 mod reading;
 mod vitals;
 
@@ -26,6 +27,7 @@ use commands::Commands;
 use confirms::Confirms;
 use output::Output;
 use publishes::Publishes;
+use questions::Questions;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -79,6 +81,8 @@ pub(crate) struct Session<S> {
     publishes: Publishes,
     confirms: Confirms,
     commands: Commands,
+    /// There once it has asked something.
+    questions: Option<Box<Questions>>,
     vitals: Vitals,
     /// Fetched, but not encoded, since too much waits to be written.
     backlog: Vec<Outgoing>,
@@ -114,6 +118,7 @@ impl<S: Stream> Session<S> {
             publishes: Publishes::default(),
             confirms: Confirms::default(),
             commands: Commands::default(),
+            questions: None,
             vitals,
             backlog: Vec::new(),
             phase: Phase::Open,
@@ -142,7 +147,8 @@ impl<S: Stream> Session<S> {
 
     fn stamp(&self) -> Stamp {
         let bus = &self.door.bus;
-        Stamp { id: bus.ids().message_id(), at: bus.env().clock.now() }
+        let at = bus.env().clock.now();
+        Stamp { id: bus.ids().message_id_at(at), at }
     }
 
     fn round(&mut self, cx: &mut Context<'_>) -> Step {
@@ -240,6 +246,7 @@ impl<S: Stream> Session<S> {
         payload.extend_from_slice(close.reason.as_bytes());
         self.output.control(opcode::CLOSE, &payload);
         self.connection.close();
+        self.questions = None;
         self.backlog = Vec::new();
         self.let_input_go();
         self.vitals.end_within(self.door.settings.close_timeout);

@@ -4,6 +4,7 @@
 //! Invariant: messages reach a room in the order of the batch; every message has its slot, in that order.
 
 use super::publish::{Publish, Publishing, Slot};
+use super::request::Waiter;
 use super::{Shared, room::Room};
 use crate::policy::Decision;
 use crate::port::Append;
@@ -28,8 +29,8 @@ enum Way {
     Log(Arc<Room>),
     /// Into the room's memory lane, which keeps so many of the channel.
     Memory(Arc<Room>, usize),
-    /// To a request that waits on this node, if it still does.
-    Answer,
+    /// To a request that waits on this node, if it still does. The first answer takes it.
+    Answer(Option<Waiter>),
 }
 
 /// See the module.
@@ -87,11 +88,7 @@ impl<'a> Intake<'a> {
         let (shared, tenant) = (self.shared, self.ctx.tenant());
         let (address, to) = shared.resolve(self.ctx, publish)?;
         let way = if address.room.is_reply() {
-            // A name that a request drew is nobody's room, so whoever has a room there waits for no other answer.
-            match shared.rooms.find(&RoomKey::new(tenant.clone(), address.room.clone())) {
-                Some(room) => Way::Memory(room, 0),
-                None => Way::Answer,
-            }
+            self.route_answer(&address)
         } else {
             let room = shared.room(tenant, &address.room);
             match shared.policies.decide(tenant, &address) {
@@ -108,9 +105,22 @@ impl<'a> Intake<'a> {
         Ok(Route { target, address, to, way, place })
     }
 
+    /// A name that a request drew is nobody's room, so whoever has a room there waits for no other answer.
+    fn route_answer(&self, address: &Address) -> Way {
+        let (shared, tenant) = (self.shared, self.ctx.tenant());
+        let waiter = shared.replies.take(tenant, &address.room);
+        if waiter.is_some() {
+            return Way::Answer(waiter);
+        }
+        match shared.rooms.find(&RoomKey::new(tenant.clone(), address.room.clone())) {
+            Some(room) => Way::Memory(room, 0),
+            None => Way::Answer(None),
+        }
+    }
+
     /// Sends a message on its way; `self.route` is its own.
     fn accept(&mut self, publish: Publish) {
-        let Some(route) = &self.route else { return };
+        let Some(route) = &mut self.route else { return };
         let id = publish.id.unwrap_or_else(|| self.shared.ids.message_id_at(self.now));
         let mut extras = publish.extras;
         if route.to.is_some() {
@@ -132,7 +142,7 @@ impl<'a> Intake<'a> {
             extras,
         };
         let place = route.place;
-        match &route.way {
+        match &mut route.way {
             Way::Log(room) => {
                 self.appends.push(Append { room: room.key.clone(), message: Arc::new(message) });
                 self.slots.push(Slot::Logged { id, place });
@@ -143,8 +153,8 @@ impl<'a> Intake<'a> {
                 // The room says the position when it gets the run.
                 self.slots.push(Slot::Kept { id, place, position: Position::new(Epoch::memory(0), 0) });
             }
-            Way::Answer => {
-                let position = self.shared.answer(self.ctx, Arc::new(message));
+            Way::Answer(waiter) => {
+                let position = self.shared.answer(self.ctx, waiter.take(), message);
                 self.slots.push(Slot::Kept { id, place, position });
             }
         }

@@ -82,12 +82,18 @@ fn receipt_value(receipt: &Receipt) -> Value {
     ])
 }
 
+/// A question, and how long to wait for its answer.
+pub(super) fn question(args: &mut Args) -> Result<(Publish, Duration)> {
+    let publish = target_and_payload(args)?;
+    let timeout = args.number("timeout_ms")?.unwrap_or(TIMEOUT_DEFAULT_MS);
+    Ok((publish, Duration::from_millis(timeout)))
+}
+
 pub(super) fn request(mut call: Call) -> BoxFuture<'static, Result<Value>> {
     Box::pin(async move {
-        let publish = target_and_payload(&mut call.args)?;
-        let timeout = call.args.number("timeout_ms")?.unwrap_or(TIMEOUT_DEFAULT_MS);
+        let (publish, timeout) = question(&mut call.args)?;
         call.done()?;
-        let record = call.bus.request(&call.ctx, publish, Duration::from_millis(timeout)).await?;
+        let record = call.bus.request(&call.ctx, publish, timeout).await?;
         Ok(Value::Delivery(Delivery::Record { record, attempt: 0 }))
     })
 }

@@ -71,7 +71,7 @@ mod tests {
         let mut told = Vec::new();
         for (i, (channel, epoch, offset, duplicate)) in receipts.iter().enumerate() {
             let id = MessageId::Ulid(i as u128);
-            let asked = Asked { id: Some(id.clone()), confirm: true, form: Form::Json };
+            let asked = Asked { id: Some(id.clone()), confirm: true, form: Form::Json, question: None };
             let receipt = Receipt {
                 id,
                 position: Position::new(Epoch(*epoch), *offset),

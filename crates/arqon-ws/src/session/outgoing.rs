@@ -33,6 +33,7 @@ impl<S: Stream> Session<S> {
             }
         }
         self.tell_run();
+        any |= self.tell_answers(cx);
         while let Some(answer) = self.commands.poll(cx) {
             any = true;
             // A `register` changes who we are.
@@ -61,6 +62,9 @@ impl<S: Stream> Session<S> {
             }
             Err(error) => {
                 self.tell_run();
+                if let Some(question) = asked.question {
+                    return self.take_back(question, &error);
+                }
                 let id = asked.id.as_ref().map(ToString::to_string);
                 self.refuse(asked.form, id.as_deref(), &error);
             }

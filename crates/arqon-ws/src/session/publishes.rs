@@ -20,11 +20,13 @@ pub(crate) struct Asked {
     /// Whether success is told; failure always is.
     pub(crate) confirm: bool,
     pub(crate) form: Form,
+    /// The question that the message asks: success is told by its answer.
+    pub(crate) question: Option<u64>,
 }
 
 impl Asked {
     /// Stands where an answer has been given.
-    const NOTHING: Asked = Asked { id: None, confirm: false, form: Form::Json };
+    const NOTHING: Asked = Asked { id: None, confirm: false, form: Form::Json, question: None };
 }
 
 /// Messages of one read that go to the core in one call.
@@ -38,13 +40,23 @@ pub(crate) struct Gathered {
 impl Gathered {
     /// Adds a message; `more` is how many like it may follow in this read.
     pub(crate) fn add(&mut self, form: Form, sent: Sent, more: usize) {
+        let Sent { publish, confirm } = sent;
+        let asked = Asked { id: publish.id.clone(), confirm, form, question: None };
+        self.push(publish, asked, more);
+    }
+
+    /// Adds the message of a question.
+    pub(crate) fn add_question(&mut self, form: Form, (question, publish): (u64, Publish), more: usize) {
+        self.push(publish, Asked { id: None, confirm: false, form, question: Some(question) }, more);
+    }
+
+    fn push(&mut self, publish: Publish, asked: Asked, more: usize) {
         if self.messages.is_empty() {
             self.messages.reserve(more + 1);
             self.asked.reserve(more + 1);
         }
-        let Sent { publish, confirm } = sent;
         self.bytes += publish.payload.len() + 256;
-        self.asked.push(Asked { id: publish.id.clone(), confirm, form });
+        self.asked.push(asked);
         self.messages.push(publish);
     }
 }

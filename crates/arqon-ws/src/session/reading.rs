@@ -23,7 +23,7 @@ impl<S: Stream> Session<S> {
     /// Reads once and acts on all that is complete. Answers whether anything came.
     pub(super) fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Gone> {
         self.vitals.paused =
-            self.publishes.is_full() || self.commands.is_full() || self.output.pending() >= HIGH;
+            self.publishes.is_full() || self.has_much_to_do() || self.output.pending() >= HIGH;
         if self.vitals.paused {
             return Ok(false);
         }
@@ -90,6 +90,10 @@ impl<S: Stream> Session<S> {
         self.form = form;
         match self.decoder.decode(form, frame) {
             Ok(Incoming::Publish(sent)) => gathered.add(form, sent, self.input.len() / frame.len().max(1)),
+            Ok(Incoming::Command(command)) if &*command.name == "request" => {
+                let more = self.input.len() / frame.len().max(1);
+                self.ask(form, command, (gathered, more));
+            }
             Ok(Incoming::Command(command)) => {
                 // What was sent before the command goes in before it.
                 self.publish(gathered);
