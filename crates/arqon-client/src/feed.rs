@@ -23,6 +23,8 @@ pub(crate) struct Wish {
     pub(crate) start: Start,
     pub(crate) durable: Option<String>,
     pub(crate) credit: Option<u32>,
+    /// Whether more may come at once than `credit` says while messages are small.
+    pub(crate) follows_size: bool,
     pub(crate) ack_wait: Option<Duration>,
     pub(crate) max_deliver: Option<u32>,
     pub(crate) echo: bool,
@@ -65,6 +67,8 @@ pub(crate) struct Feed {
     pub(crate) begun: Option<oneshot::Sender<Result<()>>>,
     /// Deliveries taken by the application for which no credit was given back yet.
     pub(crate) owed: u32,
+    /// Deliveries that may be on their way or wait here, where that follows their size; see [`Feed::taken`].
+    window: Option<Window>,
     /// The room of the last delivery, which is mostly that of the next.
     room: Option<RoomName>,
     /// Why the server did not put acknowledgements on disk when it was last asked to.
@@ -75,6 +79,20 @@ pub(crate) struct Feed {
     pub(crate) is_durable: bool,
     /// Whether it is the private inbox for answers, which has no queue.
     pub(crate) is_inbox: bool,
+}
+
+/// Bytes of deliveries that a window which follows their size is made for.
+const WINDOW_BYTES: usize = 8 * 1024 * 1024;
+/// The most deliveries of such a window, however small they are.
+const WINDOW_MAX: u32 = 16_384;
+
+/// A window that follows the size of what comes: a round trip for each thousand small messages would cost more than
+/// they do, and thousands of large ones must not wait here.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    /// What was asked for at first, and is the least.
+    first: u32,
+    now: u32,
 }
 
 #[derive(Deserialize)]
@@ -96,6 +114,7 @@ impl Feed {
             waker: None,
             begun: None,
             owed: 0,
+            window: wish.credit.filter(|_| wish.follows_size).map(|first| Window { first, now: first }),
             room: None,
             unsaved: None,
             ended_by: None,
@@ -103,6 +122,28 @@ impl Feed {
             is_inbox,
             wish,
         }
+    }
+
+    /// The application took over `count` deliveries of `bytes` in all; answers whether credit is due.
+    pub(crate) fn taken(&mut self, count: usize, bytes: usize) -> bool {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.owed = self.owed.saturating_add(count);
+        if let (Some(window), Some(each)) = (&mut self.window, bytes.checked_div(count as usize)) {
+            let fits = u32::try_from(WINDOW_BYTES / each.max(1)).unwrap_or(WINDOW_MAX);
+            let wanted = fits.clamp(window.first, WINDOW_MAX.max(window.first));
+            // It shrinks by credit that is kept back, as far as there is any.
+            let kept = window.now.saturating_sub(wanted).min(self.owed);
+            let more = wanted.saturating_sub(window.now);
+            self.owed = self.owed - kept + more;
+            window.now = window.now - kept + more;
+        }
+        self.owed >= self.due_from().unwrap_or(u32::MAX)
+    }
+
+    /// From how much on credit is given back: half of what may be on its way.
+    fn due_from(&self) -> Option<u32> {
+        let credit = self.window.map(|window| window.now).or(self.wish.credit)?;
+        Some(credit.div_ceil(2))
     }
 
     /// The arguments of `subscribe` for the present state.
@@ -235,6 +276,9 @@ impl Feed {
     pub(crate) fn lost(&mut self) {
         self.ledger.lost();
         self.owed = 0;
+        if let Some(window) = &mut self.window {
+            window.now = window.first;
+        }
         if self.phase != Phase::Ended {
             self.phase = Phase::Wanted(Duration::ZERO);
         }
@@ -242,8 +286,8 @@ impl Feed {
 
     /// The credit to give back now, if it is worth a command.
     pub(crate) fn take_owed(&mut self) -> Option<u32> {
-        let credit = self.wish.credit?;
-        if self.is_durable || self.phase != Phase::Live || self.owed < credit.div_ceil(2) {
+        let due_from = self.due_from()?;
+        if self.is_durable || self.phase != Phase::Live || self.owed < due_from {
             return None;
         }
         Some(std::mem::take(&mut self.owed))
@@ -273,6 +317,7 @@ mod tests {
             start,
             durable: None,
             credit: Some(10),
+            follows_size: false,
             ack_wait: None,
             max_deliver: None,
             echo: true,
@@ -320,6 +365,28 @@ mod tests {
         assert!(feed.take_unsaved().is_none(), "it still waits to be sent");
         feed.end(Error::Refused(arqon_core::Error::new(arqon_core::Code::Fenced, "taken over")));
         assert!(feed.take_unsaved().is_some() && feed.take_unsaved().is_none());
+    }
+
+    #[test]
+    fn a_window_that_follows_size_is_wide_for_small_messages_and_narrow_for_large_ones() {
+        let mut feed = feed(Start::Latest);
+        feed.phase = Phase::Live;
+        feed.window = Some(Window { first: 10, now: 10 });
+        assert!(feed.taken(5, 5 * 100));
+        // What was taken, and what the window grew by.
+        assert_eq!(feed.take_owed(), Some(5 + WINDOW_MAX - 10));
+        assert!(!feed.taken(20, 20 << 20), "what was taken is kept back while messages are large");
+        assert_eq!((feed.take_owed(), feed.owed), (None, 0));
+        feed.taken(WINDOW_MAX as usize - 20, (WINDOW_MAX as usize - 20) << 20);
+        assert_eq!(feed.window.map(|window| window.now), Some(10));
+        assert_eq!(feed.take_owed(), Some(10));
+        feed.taken(8, 8 * 100);
+        feed.lost();
+        assert_eq!(
+            feed.window.map(|window| window.now),
+            Some(10),
+            "a new connection begins with what was wished"
+        );
     }
 
     #[test]

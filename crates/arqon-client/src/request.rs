@@ -37,6 +37,7 @@ impl Inbox {
             durable: None,
             // What nobody waits for is dropped at once, so nothing piles up here.
             credit: None,
+            follows_size: false,
             ack_wait: None,
             max_deliver: None,
             echo: true,

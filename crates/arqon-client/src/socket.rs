@@ -24,7 +24,7 @@ use tungstenite::http::{Request, header};
 use tungstenite::protocol::{Role, WebSocketConfig};
 
 /// Bytes read from the socket at once. Larger than a server would take, since a client has one connection.
-const READ_BUFFER: usize = 64 * 1024;
+const READ_BUFFER: usize = 256 * 1024;
 /// Bytes gathered before they are written without being asked to flush.
 const WRITE_BUFFER: usize = 64 * 1024;
 /// Largest frame taken from a server: its largest message (1 MiB by default), with room for a raised limit.

@@ -75,7 +75,8 @@ impl Subscribe {
         self
     }
 
-    /// How many deliveries may wait here or be unacknowledged; bounds memory. Default 1,024, or 256 if durable.
+    /// How many deliveries may wait here or be unacknowledged; bounds memory. Default 256 if durable, else
+    /// 1,024, and up to 16,384 while messages are small: about 8 MiB.
     pub fn credit(mut self, credit: u32) -> Self {
         self.credit = Some(credit.max(1));
         self
@@ -108,6 +109,7 @@ impl Subscribe {
             start: self.start,
             durable: self.durable,
             credit: Some(credit),
+            follows_size: self.credit.is_none(),
             ack_wait: self.ack_wait,
             max_deliver: self.max_deliver,
             echo: self.echo,
@@ -189,10 +191,13 @@ impl Subscription {
         if feed.is_durable {
             return;
         }
-        let counts = |item: &&Item| matches!(item, Item::Delivered(_) | Item::Raw(_));
-        let deliveries = self.taken.iter().filter(counts).count();
-        feed.owed += u32::try_from(deliveries).unwrap_or(u32::MAX);
-        let due = feed.wish.credit.is_some_and(|credit| feed.owed >= credit.div_ceil(2));
+        let sizes = self.taken.iter().filter_map(|item| match item {
+            Item::Delivered(delivered) => Some(delivered.message.payload.len()),
+            Item::Raw(raw) => Some(raw.frame.len()),
+            Item::Gap(_) | Item::End(_) => None,
+        });
+        let (count, bytes) = sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size));
+        let due = feed.taken(count, bytes);
         drop(state);
         if due {
             shared.wake.notify_one();
