@@ -176,7 +176,10 @@ impl State {
     fn put_in_line(&mut self, mut draft: Draft, ticket: Ticket, shared: &Shared) {
         let id = shared.ids.message_id();
         draft.id = Some(id.clone());
-        let producer = shared.producer.clone();
+        let producer = match self.outbox.series() {
+            0 => shared.producer.clone(),
+            series => format!("{}-{series}", shared.producer).into(),
+        };
         self.outbox.push(id, ticket, |sequence| {
             extras(&mut draft).producer = Some(Producer { id: producer, sequence });
             publish_frame(&draft, true)

@@ -166,7 +166,7 @@ pub(crate) struct Shared {
     pub(crate) env: Env,
     pub(crate) ids: IdMaker,
     pub(crate) endpoint: Endpoint,
-    /// The producer's name: drawn once, so that whatever is sent again is recognised.
+    /// The producer's name: drawn once, so that whatever is sent again is recognised. The outbox's series goes with it.
     pub(crate) producer: Arc<str>,
     state: Mutex<State>,
     /// The driver has something to write.

@@ -41,6 +41,9 @@ pub struct Outbox<F, T> {
     failing_since: Option<Duration>,
     /// Nothing is sent before this moment.
     hold: Option<Duration>,
+    /// Something was given up since the series began.
+    gave_up: bool,
+    series: u64,
 }
 
 impl<F: Clone, T> Outbox<F, T> {
@@ -54,7 +57,20 @@ impl<F: Clone, T> Outbox<F, T> {
             backoff: Backoff::default(),
             failing_since: None,
             hold: None,
+            gave_up: false,
+            series: 0,
         }
+    }
+
+    /// The series that the next message belongs to. A server holds back what follows a message that it refused, in case
+    /// that comes again; so after one was given up, what is sent next counts under another producer's name.
+    pub fn series(&mut self) -> u64 {
+        if self.gave_up && self.entries.is_empty() {
+            self.gave_up = false;
+            self.series += 1;
+            self.failing_since = None;
+        }
+        self.series
     }
 
     /// Whether another message fits into the window.
@@ -148,6 +164,7 @@ impl<F: Clone, T> Outbox<F, T> {
         let Some(index) = self.find(id) else { return Verdict::Unknown };
         let since = *self.failing_since.get_or_insert(now);
         if now.saturating_sub(since) >= self.retry_for {
+            self.gave_up = true;
             return self.remove(index).map_or(Verdict::Unknown, Verdict::GivenUp);
         }
         // One pause for all that were under way together, however many of them are refused.

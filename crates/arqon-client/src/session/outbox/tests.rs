@@ -101,3 +101,36 @@ fn one_answer_stands_for_a_run_of_what_was_sent() {
     assert_eq!(run(&mut outbox, 6, 1), [6]);
     assert!(outbox.is_empty());
 }
+
+#[test]
+fn all_that_was_refused_behind_one_another_waits_once_and_goes_in_order() {
+    let mut outbox = filled(6);
+    assert_eq!(frames(&mut outbox, NOW), [1, 2, 3, 4, 5, 6]);
+    for n in 2..=5 {
+        assert_eq!(outbox.refused(&id(n), NOW, None, 0), Verdict::Kept);
+    }
+    let wake = outbox.wake_at().unwrap();
+    assert_eq!(wake, NOW + Duration::from_millis(50), "one pause for all");
+    assert_eq!(outbox.answered(&id(1)), Some(1));
+    assert_eq!(frames(&mut outbox, wake), [2, 3, 4, 5, 6]);
+    // The answer to what was under way before comes late: from there on it goes again, and is known by its number.
+    assert_eq!(outbox.refused(&id(6), wake, None, 0), Verdict::Kept);
+    let wake = outbox.wake_at().unwrap();
+    assert_eq!(frames(&mut outbox, wake), [6]);
+}
+
+#[test]
+fn after_one_was_given_up_a_new_series_begins() {
+    let mut outbox = filled(2);
+    frames(&mut outbox, NOW);
+    assert_eq!(outbox.refused(&id(1), NOW, None, 0), Verdict::Kept);
+    assert_eq!(outbox.refused(&id(1), NOW + PATIENCE, None, 0), Verdict::GivenUp(1));
+    assert_eq!(outbox.series(), 0, "the second is under way");
+    assert_eq!(outbox.refused(&id(2), NOW + PATIENCE, None, 0), Verdict::GivenUp(2));
+    assert_eq!(outbox.series(), 1);
+    outbox.push(id(3), 3, |sequence| sequence);
+    let later = NOW + PATIENCE * 2;
+    assert_eq!(frames(&mut outbox, later), [3]);
+    assert_eq!(outbox.refused(&id(3), later, None, 0), Verdict::Kept, "its time begins anew");
+    assert_eq!(outbox.series(), 1);
+}
