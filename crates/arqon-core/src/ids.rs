@@ -90,7 +90,7 @@ impl fmt::Display for MessageId {
         match self {
             MessageId::Ulid(value) => {
                 f.write_str("arq_")?;
-                encode_ulid(*value).iter().try_for_each(|b| fmt::Write::write_char(f, char::from(*b)))
+                f.write_str(std::str::from_utf8(&encode_ulid(*value)).expect("the alphabet is ASCII"))
             }
             MessageId::Legacy(text) => f.write_str(text),
         }

@@ -9,6 +9,7 @@ mod faults;
 mod faulty;
 mod inspection;
 mod messages;
+mod questions;
 mod rights;
 mod together;
 mod world;
