@@ -6,12 +6,14 @@ mod planted;
 
 use crate::steps::{cargo, target};
 use anyhow::{Context, Result, ensure};
-use std::path::PathBuf;
 use std::process::Command;
 
 /// Seeds that every test run goes through, and the minutes that they may take at most.
 const SEEDS: &str = "1500";
 const MINUTES: &str = "4";
+
+/// Seeds that a planted mistake may take, in every test run.
+const WITHIN: u32 = 2000;
 
 /// What to run.
 #[derive(clap::Args)]
@@ -23,7 +25,7 @@ pub struct Options {
     #[arg(long, requires = "planted")]
     only: Option<String>,
     /// With `--planted`: how many seeds each mistake may take.
-    #[arg(long, default_value_t = 2000, requires = "planted")]
+    #[arg(long, default_value_t = WITHIN, requires = "planted")]
     within: u32,
     /// What the simulation takes: `--seeds N --from S --faults a,b --minutes M --seed X --trace`; `-- --help` lists all.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -51,14 +53,16 @@ pub fn short() -> Result<Vec<String>> {
     Ok(complaints)
 }
 
+/// What every test run does after that: known mistakes are planted, and found.
+pub fn planted() -> Result<Vec<String>> {
+    planted::complaints(None, WITHIN)
+}
+
 fn command(args: &[&str]) -> Result<Command> {
     let status = cargo(&["build", "--quiet", "--release", "--locked", "-p", "arqon-sim"]).status()?;
     ensure!(status.success(), "the simulation does not compile");
-    let mut command = Command::new(binary(&target()));
+    let binary = target().join("release").join(format!("arqon-sim{}", std::env::consts::EXE_SUFFIX));
+    let mut command = Command::new(binary);
     command.args(args);
     Ok(command)
-}
-
-fn binary(target: &std::path::Path) -> PathBuf {
-    target.join("release").join(format!("arqon-sim{}", std::env::consts::EXE_SUFFIX))
 }

@@ -54,6 +54,7 @@ fn suite(steps: &mut Steps) {
     steps.tests("tests", &mut tests);
     steps.check("fuzzing", fuzz::short);
     steps.check("simulation", sim::short);
+    steps.check("planted mistakes", sim::planted);
     steps.check("generated documents", || codegen::run(true));
     steps.command("examples", &mut examples());
 }

@@ -1,59 +1,95 @@
-//! Planted mistakes: small patches against the product, each of which the simulation must find.
+//! Planted mistakes: small patches against the product, each of which the simulation must find for the right reason.
 //!
-//! The tree is copied once; each patch is applied to the copy, built, run until a law is broken, and taken back.
-//! Invariant: the product's own files are never touched; a patch that no longer applies is a failure.
+//! The tree is copied once; each patch is applied to the copy, built and taken back, while the one before it is
+//! searched. A patch opens with two lines: what the mistake is, and `Law: ` with the laws that may find it.
+//! Invariants: the product's own files are never touched; a mistake counts as found only by one of its laws, with a seed
+//! that breaks none without it; a patch that no longer applies is a failure.
+
+mod build;
 
 use crate::steps::{root, target};
 use anyhow::{Context, Result, bail, ensure};
+use build::Copy;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Mutex, mpsc};
+use std::thread;
 use std::time::Instant;
 
 const PATCHES: &str = "crates/arqon-sim/planted";
+/// Minutes that the search for one mistake may take.
+const MINUTES: &str = "5";
 
-struct Row {
+/// A mistake to be planted.
+struct Mistake {
     name: String,
-    mistake: String,
+    what: String,
+    laws: Vec<String>,
+    patch: PathBuf,
+    /// The first file that it changes: what changes the same crates is built one after the other.
+    place: String,
+}
+
+/// A mistake that was built, or could not be.
+struct Planted {
+    mistake: Mistake,
+    binary: Result<PathBuf>,
+    seconds: f64,
+}
+
+/// How it went.
+struct Row {
+    mistake: Mistake,
     found: Result<Found>,
     seconds: f64,
 }
 
 struct Found {
     law: String,
-    seed: u32,
+    seed: u64,
 }
 
 /// Plants every mistake whose name has `only` in it; each must be found within so many seeds.
 pub fn run(only: Option<&str>, within: u32) -> Result<bool> {
-    let folder = target().join("planted");
-    let tree = folder.join("tree");
-    copy_tree(&tree)?;
-    let mut patches: Vec<PathBuf> = fs::read_dir(root().join(PATCHES))
-        .context("there are no planted mistakes")?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|e| e == "patch"))
-        .filter(|path| only.is_none_or(|only| path.to_string_lossy().contains(only)))
-        .collect();
-    patches.sort();
-    ensure!(!patches.is_empty(), "no planted mistake has that name");
-    let mut rows = Vec::new();
-    for patch in &patches {
-        let began = now();
-        let found = plant(&tree, &folder.join("build"), patch, within);
-        let text = fs::read_to_string(patch)?;
-        let row = Row {
-            name: patch.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
-            mistake: text.lines().next().unwrap_or_default().to_owned(),
-            found,
-            seconds: began.elapsed().as_secs_f64(),
-        };
-        show(&row);
-        rows.push(row);
-    }
-    let missed = rows.iter().filter(|row| row.found.is_err()).count();
-    println!("{} mistakes planted, {} found", rows.len(), rows.len() - missed);
-    Ok(missed == 0)
+    Ok(complaints(only, within)?.is_empty())
+}
+
+/// The same; what was not found, each in a sentence.
+pub fn complaints(only: Option<&str>, within: u32) -> Result<Vec<String>> {
+    let mut mistakes = read(only)?;
+    mistakes.sort_by(|a, b| (&a.place, &a.name).cmp(&(&b.place, &b.name)));
+    let copy = Copy::of(&root(), &target().join("planted"))?;
+    let sound = copy.build("none").context("the simulation without a mistake")?;
+    let (send, built) = mpsc::channel();
+    let (built, rows) = (Mutex::new(built), Mutex::new(Vec::new()));
+    // Ends when nothing is left and nothing more can come.
+    let search = || {
+        while let Some(planted) = next(&built) {
+            let row = planted.search(&sound, within);
+            row.show();
+            rows.lock().expect("no search panics").push(row);
+        }
+    };
+    thread::scope(|scope| {
+        scope.spawn(search);
+        for mistake in mistakes {
+            let began = now();
+            let binary = copy.plant(&mistake.name, &mistake.patch);
+            let seconds = began.elapsed().as_secs_f64();
+            let _the_receiver_outlives_this = send.send(Planted { mistake, binary, seconds });
+        }
+        drop(send);
+        search();
+    });
+    let mut rows = rows.into_inner().expect("no search panics");
+    rows.sort_by(|a, b| a.mistake.name.cmp(&b.mistake.name));
+    table(&rows);
+    Ok(rows.iter().filter_map(Row::complaint).collect())
+}
+
+fn next(built: &Mutex<mpsc::Receiver<Planted>>) -> Option<Planted> {
+    built.lock().expect("no search panics").recv().ok()
 }
 
 #[allow(clippy::disallowed_methods, reason = "how long people wait is told by their own clock")]
@@ -61,76 +97,129 @@ fn now() -> Instant {
     Instant::now()
 }
 
-fn show(row: &Row) {
-    match &row.found {
-        Ok(found) => println!(
-            "{:<28} found by `{}` with seed {} in {:.0} s: {}",
-            row.name, found.law, found.seed, row.seconds, row.mistake
-        ),
-        Err(error) => {
-            println!("{:<28} NOT FOUND in {:.0} s: {}: {error:#}", row.name, row.seconds, row.mistake)
-        }
-    }
-}
-
-fn copy_tree(tree: &Path) -> Result<()> {
-    let listed = Command::new("git").current_dir(root()).args(["ls-files", "-z"]).output()?;
-    ensure!(listed.status.success(), "git ls-files failed");
-    for name in String::from_utf8(listed.stdout)?.split('\0').filter(|name| !name.is_empty()) {
-        let (from, to) = (root().join(name), tree.join(name));
-        let Ok(content) = fs::read(&from) else { continue };
-        // What is the same keeps its time, so that it is not built again.
-        if fs::read(&to).is_ok_and(|old| old == content) {
+fn read(only: Option<&str>) -> Result<Vec<Mistake>> {
+    let mut mistakes = Vec::new();
+    for entry in fs::read_dir(root().join(PATCHES)).context("there are no planted mistakes")? {
+        let path = entry?.path();
+        let name = path.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        if path.extension().is_none_or(|e| e != "patch") || only.is_some_and(|only| !name.contains(only)) {
             continue;
         }
-        if let Some(parent) = to.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        fs::write(&to, content).with_context(|| format!("cannot copy {name}"))?;
+        let text = fs::read_to_string(&path)?;
+        mistakes.push(Mistake::parse(name, path, &text)?);
     }
-    Ok(())
+    ensure!(!mistakes.is_empty(), "no planted mistake has that name");
+    Ok(mistakes)
 }
 
-fn plant(tree: &Path, build: &Path, patch: &Path, within: u32) -> Result<Found> {
-    apply(tree, patch, &[])?;
-    let outcome = search(tree, build, within);
-    apply(tree, patch, &["--reverse"])?;
-    outcome
-}
-
-fn apply(tree: &Path, patch: &Path, more: &[&str]) -> Result<()> {
-    let mut command = Command::new("git");
-    // The copy lies inside the repository and is none of it.
-    command.env("GIT_CEILING_DIRECTORIES", tree.parent().unwrap_or(tree)).current_dir(tree);
-    let done = command.arg("apply").args(more).arg(patch).output()?;
-    ensure!(done.status.success(), "the patch does not apply: {}", text(&done));
-    Ok(())
-}
-
-fn search(tree: &Path, build: &Path, within: u32) -> Result<Found> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(tree).env("CARGO_TARGET_DIR", build).env("CARGO_INCREMENTAL", "1");
-    let built = cargo.args(["build", "--quiet", "--release", "--locked", "-p", "arqon-sim"]).output()?;
-    ensure!(built.status.success(), "the mistake does not compile: {}", text(&built));
-    let ran = Command::new(super::binary(build))
-        .args(["--no-shrink", "--seeds", &within.to_string(), "--minutes", "10"])
-        .output()?;
-    let said = String::from_utf8_lossy(&ran.stdout);
-    for line in said.lines() {
-        let Some((seed, rest)) = line.strip_prefix("seed ").and_then(|line| line.split_once(": the law `"))
-        else {
-            continue;
+fn table(rows: &[Row]) {
+    println!("\n| mistake | law | seeds | seconds |\n|---|---|---|---|");
+    for Row { mistake, found, seconds } in rows {
+        let (law, seeds) = match found {
+            Ok(found) => (format!("`{}`", found.law), found.seed.to_string()),
+            Err(_) => ("NOT FOUND".to_owned(), "-".to_owned()),
         };
-        let law = rest.split('`').next().unwrap_or_default().to_owned();
-        return Ok(Found { law, seed: seed.parse().unwrap_or(0) });
+        println!("| {}: {} | {law} | {seeds} | {seconds:.0} |", mistake.number(), mistake.what);
     }
-    if !ran.status.success() {
-        // A panic is a way of being found, too.
-        return Ok(Found { law: "it panics".to_owned(), seed: 0 });
-    }
-    bail!("{}", said.lines().last().unwrap_or("it said nothing"))
+    let found = rows.iter().filter(|row| row.found.is_ok()).count();
+    println!("\n{} mistakes planted, {found} found", rows.len());
 }
 
+impl Mistake {
+    fn parse(name: String, patch: PathBuf, text: &str) -> Result<Self> {
+        let mut lines = text.lines();
+        let what = lines.next().unwrap_or_default().trim_end_matches('.').to_owned();
+        let laws = lines.next().and_then(|line| line.strip_prefix("Law: "));
+        let laws =
+            laws.with_context(|| format!("the second line of {name} is to be `Law: ` and law names"))?;
+        let laws = laws.split(',').map(|law| law.trim().to_owned()).collect();
+        let place = lines.find_map(|line| line.strip_prefix("--- a/"));
+        let place = place.with_context(|| format!("{name} changes nothing"))?.to_owned();
+        Ok(Mistake { name, what, laws, patch, place })
+    }
+
+    fn number(&self) -> &str {
+        self.name.split('-').next().unwrap_or_default()
+    }
+}
+
+impl Planted {
+    fn search(self, sound: &Path, within: u32) -> Row {
+        let began = now();
+        let Planted { mistake, binary, seconds } = self;
+        let found = binary.and_then(|binary| find(&binary, sound, (&mistake.laws, within)));
+        Row { mistake, found, seconds: seconds + began.elapsed().as_secs_f64() }
+    }
+}
+
+impl Row {
+    fn show(&self) {
+        let Row { mistake: Mistake { name, what, .. }, found, seconds } = self;
+        match found {
+            Ok(Found { law, seed }) => {
+                println!("{name:<30} found by `{law}` with seed {seed} in {seconds:.0} s: {what}");
+            }
+            Err(error) => println!("{name:<30} NOT FOUND in {seconds:.0} s: {what}: {error:#}"),
+        }
+    }
+
+    fn complaint(&self) -> Option<String> {
+        let error = self.found.as_ref().err()?;
+        Some(format!("planted mistake {} is not found: {error:#}", self.mistake.name))
+    }
+}
+
+/// Runs seeds until one breaks a law, and shows that the law is the right one and the mistake the cause.
+fn find(binary: &Path, sound: &Path, (laws, within): (&[String], u32)) -> Result<Found> {
+    let seeds = within.to_string();
+    let (law, seed, says) = match first_found(binary, &["--seeds", &seeds, "--minutes", MINUTES])? {
+        Ok(found) => found,
+        Err(summary) => bail!("no seed breaks a law: {summary}"),
+    };
+    ensure!(
+        laws.contains(&law),
+        "seed {seed} breaks `{law}`, which is not one of its laws ({}): {says}",
+        laws.join(", ")
+    );
+    let without = first_found(sound, &["--seed", &seed.to_string()])?;
+    ensure!(without.is_err(), "seed {seed} breaks `{law}` without the mistake, too");
+    Ok(Found { law, seed })
+}
+
+/// The law that is broken first, the seed, and what the judge says; or the summary where none is.
+fn first_found(binary: &Path, args: &[&str]) -> Result<Result<(String, u64, String), String>> {
+    let ran = Command::new(binary).arg("--no-shrink").args(args).output()?;
+    let said = String::from_utf8_lossy(&ran.stdout);
+    let found = said.lines().find_map(|line| {
+        let (seed, rest) = line.strip_prefix("seed ")?.split_once(": the law `")?;
+        let (law, says) = rest.split_once("` is broken: ")?;
+        Some((law.to_owned(), seed.parse().ok()?, says.chars().take(300).collect()))
+    });
+    if let Some(found) = found {
+        return Ok(Ok(found));
+    }
+    ensure!(ran.status.success(), "the simulation itself fails: {}: {}", ran.status, text(&ran));
+    Ok(Err(said.lines().last().unwrap_or("it said nothing").to_owned()))
+}
+
+/// The end of what a command complained about.
 fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).trim().to_owned()
+    let all = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<&str> = all.trim().lines().collect();
+    lines[lines.len().saturating_sub(12)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_says_what_it_is_and_who_finds_it() {
+        let text = "It forgets.\nLaw: kept, once\n--- a/crates/x/src/y.rs\n+++ b/crates/x/src/y.rs\n";
+        let mistake = Mistake::parse("07-it-forgets".into(), PathBuf::new(), text).unwrap();
+        assert_eq!((mistake.number(), &*mistake.what), ("07", "It forgets"));
+        assert_eq!(mistake.laws, ["kept", "once"]);
+        assert_eq!(mistake.place, "crates/x/src/y.rs");
+        assert!(Mistake::parse("08".into(), PathBuf::new(), "It forgets.\n--- a/x\n").is_err());
+    }
 }
