@@ -1,8 +1,12 @@
 //! The log as its users have it: threads, locks, limits.
 
-use crate::log_rig::{Rig, distinct, key, small, wait};
+use crate::log_rig::{Rig, distinct, folder, key, small, wait};
+use arqon_core::message::{Extras, Producer};
 use arqon_core::port::{Log, LogItem, ReadFrom, StoreErrorKind};
+use arqon_store_contract::World;
+use arqon_store_embedded::disk::RealDisk;
 use arqon_store_embedded::{EmbeddedLog, Flush, LogConfig, OpenReport};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[test]
@@ -218,4 +222,33 @@ fn nothing_is_confirmed_into_files_that_were_deleted() {
         assert!(rig.try_append(vec![entry]).is_err());
     }
     assert!(rig.log().health().is_err());
+}
+
+#[test]
+fn what_is_refused_for_too_much_waiting_is_not_overtaken_either() {
+    let (dir, world) = (folder(), World::new(5));
+    let disk = Arc::new(RealDisk::new(dir.path()).unwrap());
+    let config = LogConfig { queue_bytes: 1000, ..small() };
+    let (clock, random) = (world.clock.clone(), world.random.clone());
+    let (log, mut turns, _) = EmbeddedLog::open_by_hand(disk, config, clock, random).unwrap();
+    let mut messages = Rig::new(small());
+    let mut numbered = |sequence: u64, bytes: usize| {
+        let mut entry = messages.entry(&key("r"), "main", bytes);
+        let producer = Some(Producer { id: "p".into(), sequence });
+        Arc::make_mut(&mut entry.message).extras = Some(Box::new(Extras { producer, ..Extras::default() }));
+        log.append(vec![entry])
+    };
+    // Nothing is taken from the queue meanwhile: the second one does not fit, the third one does.
+    let answers = [numbered(1, 100), numbered(2, 2000), numbered(3, 100)];
+    while turns.commit().is_some_and(|rest| rest.is_zero()) {}
+    let [first, second, third] = answers.map(|answer| wait(answer).map(|mut entries| entries.remove(0)));
+    assert!(matches!(first, Ok(Ok(_))));
+    assert_eq!(second.unwrap_err().kind, StoreErrorKind::Unavailable);
+    assert_eq!(third.unwrap().unwrap_err().kind, StoreErrorKind::Unavailable, "the second is missing");
+    let again = [2, 3].map(|sequence| {
+        let answer = numbered(sequence, 2000);
+        while turns.commit().is_some_and(|rest| rest.is_zero()) {}
+        wait(answer).unwrap().remove(0).unwrap().position.offset
+    });
+    assert_eq!(again, [2, 3]);
 }

@@ -22,8 +22,6 @@ use std::path::{Path, PathBuf};
 pub(super) enum Excuse {
     /// Nothing.
     None,
-    /// The bus refused messages for a while. What was under way behind a refused one may be stored before it.
-    Refusals,
     /// Files were harmed. What was in them may be gone, as long as a gap names it.
     Damage,
     /// The same, and the record of what durable readers had acknowledged was harmed too: it may come again.

@@ -161,8 +161,7 @@ impl<'a> Round<'a> {
         }
         let notes = self.stage.path().join("notes");
         let excuse = match self.script.kind {
-            Kind::Whole => Excuse::None,
-            Kind::Full => Excuse::Refusals,
+            Kind::Whole | Kind::Full => Excuse::None,
             Kind::Damage if self.records_harmed => Excuse::DamagedRecords,
             Kind::Damage => Excuse::Damage,
         };

@@ -322,7 +322,6 @@ fn counts(verdict: &super::judge::Verdict) -> Value {
         "out_of_order": verdict.count(Broken::Reordered), "changed": verdict.count(Broken::Changed),
         "gaps_without_damage": verdict.count(Broken::Gap), "gaps": verdict.gaps, "in_gaps": verdict.in_gaps,
         "redelivered": verdict.redelivered, "strays": verdict.strays,
-        "overtaken": verdict.overtaken,
         "asked": verdict.asked, "answered": verdict.answered,
     })
 }
@@ -344,10 +343,6 @@ pub(super) fn rows(story: &Story) -> Vec<(String, String, String)> {
         total.redelivered,
         "to durable readers that had not acknowledged for good".to_owned(),
     ));
-    if total.overtaken > 0 {
-        let remark = "deliveries of what a full disk had refused, stored after later ones of its publisher";
-        rows.push(row("overtaken", total.overtaken, remark.to_owned()));
-    }
     rows.push(row("answers", total.answered, format!("to {}", counted(total.asked, "question"))));
     let recoveries = story.chronicle.recoveries();
     let times = match (recoveries.p50, recoveries.max) {

@@ -220,10 +220,6 @@ impl<'a> Reader<'a> {
         if last.is_some_and(|last| got.rank <= last) {
             self.accuse(got, Broken::Reordered, "delivered after something later".to_owned(), verdict);
         } else if let Some(number) = number.filter(|number| got.n < *number) {
-            if self.excuse == Excuse::Refusals {
-                verdict.overtaken += 1;
-                return;
-            }
             let text = format!("stored after message {number} of the same publisher");
             self.accuse(got, Broken::Reordered, text, verdict);
         }

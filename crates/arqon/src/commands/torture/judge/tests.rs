@@ -119,13 +119,6 @@ fn numbers_of_a_publisher_keep_their_order() {
     let told = PUB.replace("done 2 0 e-1\ndone 2 1 e-2", "done 2 1 e-1\ndone 2 0 e-2");
     let reader = plain(&[got(1, "e-1"), got(0, "e-2"), got(2, "e-3")]);
     check(&verdict(&told, &reader, false), &[(Broken::Reordered, 1)]);
-    // A refusal excuses that, and nothing else.
-    let v = judged(&told, &reader, Excuse::Refusals);
-    check(&v, &[]);
-    assert_eq!(v.overtaken, 1);
-    let reader = plain(&[got(1, "e-2"), got(0, "e-1"), got(2, "e-3")]);
-    check(&judged(PUB, &reader, Excuse::Refusals), &[(Broken::Reordered, 1)]);
-    check(&judged(PUB, &plain(&[gap("-", "e-3")]), Excuse::Refusals), &[(Broken::Lost, 3), (Broken::Gap, 1)]);
 }
 
 #[test]

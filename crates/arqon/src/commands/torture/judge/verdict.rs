@@ -89,8 +89,6 @@ pub struct Verdict {
     pub in_gaps: u64,
     /// Deliveries of what was stored but never confirmed at that place, since damage took it first.
     pub strays: u64,
-    /// Deliveries of what was refused for a while, and stored after later messages of its publisher.
-    pub overtaken: u64,
     /// Questions.
     pub asked: u64,
     /// Answers.
@@ -130,7 +128,6 @@ impl Verdict {
         self.gaps += other.gaps;
         self.in_gaps += other.in_gaps;
         self.strays += other.strays;
-        self.overtaken += other.overtaken;
         self.asked += other.asked;
         self.answered += other.answered;
         for (broken, count) in &other.counts {
