@@ -12,7 +12,9 @@ use arqon_client::{
 };
 use arqon_core::Pattern;
 use clap::Args;
-use std::io::{BufWriter, Stdout, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -58,6 +60,8 @@ fn start(text: &str) -> Result<Start, String> {
 
 /// Output is flushed, and acknowledged, after this many messages even if there are more.
 const FLUSH_EVERY: usize = 128;
+/// Bytes that are written at once while there are more.
+const OUT_BUFFER: usize = 256 * 1024;
 
 impl Sub {
     pub(crate) fn run(&self, global: &Global) -> Outcome {
@@ -72,7 +76,7 @@ impl Sub {
                 |kind| signal(kind).map_err(|e| Failure::failed(format!("cannot listen for signals: {e}")));
             let (mut terminate, mut interrupt) =
                 (wake(SignalKind::terminate())?, wake(SignalKind::interrupt())?);
-            let mut printer = Printer::new(global.json, self.count);
+            let mut printer = Printer::new(global.json, self.count)?;
             tokio::select! {
                 printed = printer.print(subscription) => printed?,
                 _ = terminate.recv() => {}
@@ -96,15 +100,17 @@ struct Printer {
     json: bool,
     left: Option<u64>,
     paint: Paint,
-    out: BufWriter<Stdout>,
+    /// The descriptor itself: the library's own buffer would look for line ends in all of it.
+    out: BufWriter<File>,
     /// Written and not flushed yet.
     written: Vec<Message>,
 }
 
 impl Printer {
-    fn new(json: bool, left: Option<u64>) -> Self {
-        let out = BufWriter::with_capacity(128 * 1024, std::io::stdout());
-        Printer { json, left, paint: Paint::stdout(), out, written: Vec::new() }
+    fn new(json: bool, left: Option<u64>) -> io::Result<Self> {
+        let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        let out = BufWriter::with_capacity(OUT_BUFFER, out);
+        Ok(Printer { json, left, paint: Paint::stdout(), out, written: Vec::new() })
     }
 
     /// Prints until the end, or the last of the messages that were asked for. The subscription is kept until
