@@ -203,7 +203,9 @@ impl Consumer {
             }
             room.pending.insert(offset, Pending::lost(epoch));
         }
-        let Some(pending) = room.pending.get_mut(&offset).filter(|p| p.stage == Stage::Lost) else {
+        let Some(pending) =
+            room.pending.get_mut(&offset).filter(|p| matches!(p.stage, Stage::Lost | Stage::Told))
+        else {
             return Take::Skip;
         };
         room.dirty = true;
@@ -232,11 +234,7 @@ impl Consumer {
         if *room.epoch.get_or_insert(gap.to.epoch) != gap.to.epoch || gap.reason == GapReason::EpochChanged {
             state.out -= room.enter(gap.to);
         }
-        let offset = gap.to.offset;
-        room.ahead.retain(|o, _| *o > offset);
-        room.pending.retain(|o, p| *o > offset || p.stage != Stage::Lost);
-        room.seen = room.seen.max(offset);
-        room.dirty = true;
+        room.tell(gap.to);
     }
 
     /// Deliveries whose next try is due.
@@ -270,8 +268,11 @@ impl Consumer {
             for offset in room.meant_by(which) {
                 let Some(pending) = room.pending.remove(&offset) else { continue };
                 room.dirty = true;
-                done += 1;
-                state.out -= u32::from(matches!(pending.stage, Stage::Out(_)));
+                done += usize::from(pending.stage != Stage::Told);
+                if let Stage::Out(_) = pending.stage {
+                    room.hear(offset);
+                    state.out -= 1;
+                }
             }
         }
         state.crowded &= done == 0;
@@ -459,7 +460,7 @@ impl State {
                     pending.reason = Some(AWAY.to_owned());
                 }
                 oldest = false;
-                if pending.stage != Stage::Dying {
+                if !matches!(pending.stage, Stage::Dying | Stage::Told) {
                     pending.stage = Stage::Lost;
                 }
             }

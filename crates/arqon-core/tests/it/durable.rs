@@ -2,6 +2,7 @@
 
 use crate::world::*;
 use arqon_core::bus::{From, Item, Subscribe, SubscribeOptions};
+use arqon_core::port::Log;
 use arqon_core::value::Value;
 use arqon_core::{Code, Role};
 use std::time::Duration;
@@ -73,6 +74,37 @@ async fn a_holder_that_outlives_the_server_acknowledges_again_what_the_server_ha
     let third = Listener::new(world.connect("w"), durably("work:*", "w")).await;
     // What does not exist yet cannot be acknowledged.
     assert_eq!(third.texts(4).await, ["1", "4", "5", "6"]);
+}
+
+#[tokio::test]
+async fn a_gap_is_said_again_until_something_behind_it_is_acknowledged() {
+    let world = World::new().await;
+    for i in 0..4 {
+        world.say("work:a", &i.to_string()).await;
+    }
+    let first = Listener::new(world.connect("w"), durably("work:*", "w")).await;
+    let got = first.records(1).await;
+    first.acknowledge(&got[0]).await;
+    first.connection.close();
+    drop(first);
+    world.log.trim(&got[0].room, got[0].position.offset + 2).await.unwrap();
+
+    // Who is gone before it has acknowledged anything that came behind may not have heard.
+    for _ in 0..2 {
+        let listener = Listener::new(world.connect("w"), durably("work:*", "w")).await;
+        assert_eq!(listener.gap().await.to.offset, got[0].position.offset + 2);
+        listener.connection.close();
+    }
+    world.pass(Duration::from_millis(300)).await;
+    let world = world.restarted().await;
+    let listener = Listener::new(world.connect("w"), durably("work:*", "w")).await;
+    assert_eq!(listener.gap().await.to.offset, got[0].position.offset + 2);
+    let record = listener.records(1).await.remove(0);
+    assert_eq!(text(&record), "3");
+    listener.acknowledge(&record).await;
+    listener.connection.close();
+    let last = Listener::new(world.connect("w"), durably("work:*", "w")).await;
+    assert!(last.is_quiet().await);
 }
 
 #[tokio::test]

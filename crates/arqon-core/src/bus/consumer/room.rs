@@ -31,6 +31,9 @@ pub(super) enum Stage {
     Lost,
     /// Being moved to the dead letters.
     Dying,
+    /// No record, but the end of a gap that the holder was told of and may not have heard: said again to the next one,
+    /// unless something that came after it is acknowledged.
+    Told,
 }
 
 pub(super) struct Pending {
@@ -147,6 +150,27 @@ impl RoomState {
                 let below = self.pending.range(..=p.offset);
                 below.filter(|(_, pending)| meant(pending)).map(|(offset, _)| *offset).collect()
             }
+        }
+    }
+
+    /// A gap up to this place was said.
+    pub fn tell(&mut self, to: Position) {
+        let Position { epoch, offset } = to;
+        self.pending.retain(|o, p| *o > offset || p.stage != Stage::Lost);
+        self.ahead.retain(|o, _| *o > offset);
+        if offset > self.floor() {
+            let told = Pending { stage: Stage::Told, ..Pending::lost(epoch) };
+            self.pending.entry(offset).or_insert(told);
+        }
+        self.seen = self.seen.max(offset);
+        self.dirty = true;
+    }
+
+    /// Something that came after the gaps below it was acknowledged: they were heard.
+    pub fn hear(&mut self, offset: u64) {
+        let told = self.pending.range(..offset).filter(|(_, p)| p.stage == Stage::Told).map(|(o, _)| *o);
+        for gap in told.collect::<Vec<_>>() {
+            self.pending.remove(&gap);
         }
     }
 
