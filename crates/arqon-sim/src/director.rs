@@ -182,13 +182,7 @@ impl Director {
     /// What openings have found must be justified by what was done to the disk.
     fn look(&self) {
         for report in self.machine.take_reports() {
-            // Known and not mended: of what the trim journal holds unflushed, a power loss may keep the later part only,
-            // which then passes for damage.
-            let torn = |what: &str| {
-                !self.plan.open && what.contains("log/trim.") && what.contains("damaged entries")
-            };
-            let faults = report.faults.iter().filter(|fault| !torn(&fault.what)).count();
-            let told = faults > 0 || !report.new_epochs.is_empty();
+            let told = !report.faults.is_empty() || !report.new_epochs.is_empty();
             if told && !self.stage.judge.is_damaged() {
                 self.stage
                     .judge

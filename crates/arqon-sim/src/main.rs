@@ -41,9 +41,6 @@ struct Options {
     /// Simulated seconds in which things go wrong.
     #[arg(long)]
     seconds: Option<u64>,
-    /// Also combinations of faults in which something is known to be wrong and not mended yet.
-    #[arg(long)]
-    open: bool,
     /// Print the whole trace of each seed.
     #[arg(long)]
     trace: bool,
@@ -72,7 +69,6 @@ impl Options {
             clients: self.clients.unwrap_or(most.clients),
             messages: self.messages.unwrap_or(most.messages),
             seconds: self.seconds.unwrap_or(most.seconds),
-            open: self.open,
         }
     }
 }

@@ -23,13 +23,11 @@ pub struct Scale {
     pub messages: u64,
     /// Simulated seconds in which things go wrong.
     pub seconds: u64,
-    /// Whether faults may come together in which something is known to be wrong and not mended yet.
-    pub open: bool,
 }
 
 impl Default for Scale {
     fn default() -> Self {
-        Scale { faults: Faults::all(), clients: 10, messages: 260, seconds: 60, open: false }
+        Scale { faults: Faults::all(), clients: 10, messages: 260, seconds: 60 }
     }
 }
 
@@ -46,8 +44,6 @@ pub struct RunPlan {
     pub pace: u64,
     /// Delay of links, in microseconds.
     pub latency: (u64, u64),
-    /// Whether what is known to be wrong and not mended yet counts.
-    pub open: bool,
     /// Rooms in which retention removes records.
     pub trimmed: Vec<String>,
     /// Simulated seconds in which things go wrong.
@@ -70,10 +66,6 @@ impl RunPlan {
                 faults = faults.with(*fault);
             }
         }
-        // Known and not mended: when the trim journal is damaged, what only it remembers of trimmed records is not named.
-        if faults.has(Fault::Flip) && !scale.open {
-            faults = faults.without(Fault::Trim);
-        }
         let server = server(&mut dice.fork(), faults);
         let cast = cast(&mut dice.fork(), scale, faults);
         let low = dice.between(20, 2000);
@@ -83,7 +75,6 @@ impl RunPlan {
             faults,
             pace: dice.pick(&[700, 2000, 5000]),
             latency: (low, low * dice.between(1, 20)),
-            open: scale.open,
             trimmed: if faults.has(Fault::Trim) { vec![TRIMMED.to_owned()] } else { Vec::new() },
             seconds: scale.seconds.min(dice.between(15, 60)),
         }

@@ -12,6 +12,7 @@ use super::part::{Part, Slot};
 use super::room::Segment;
 use super::shared::{Missing, Shared};
 use super::sidecar::{self, Contents, DedupSource, Directory, Identity, PartContents, PartHead, Section};
+use super::trims::Flusher;
 use crate::disk::{Disk, DiskFile};
 use std::io;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub(crate) struct Compaction {
     pub shared: Arc<Shared>,
     pub disk: Arc<dyn Disk>,
     pub segment: Arc<Segment>,
+    pub journal: Arc<Flusher>,
 }
 
 /// A rewriting that was done.
@@ -112,6 +114,8 @@ impl Compaction {
         let tail = Tail { segment: old.id, ..writer.tail };
         let directory =
             self.write_sidecar((Identity { generation, ..identity }, tail), &parts, &directory)?;
+        // What it leaves out must stay known as trimmed, or it would be a hole that nobody can explain.
+        self.journal.sync()?;
         self.disk.rename(&temporary, &path)?;
         self.disk.sync_dir("log")?;
         let segment = Arc::new(Segment {

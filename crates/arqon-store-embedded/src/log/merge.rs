@@ -74,7 +74,16 @@ fn held(region: &(u64, u64)) -> u64 {
 
 /// How many records may have been lost in all that cannot be read: rooms of which nothing else is left had theirs there.
 pub(crate) fn nameless(survey: &Survey) -> u64 {
-    survey.segments.iter().flat_map(|found| &found.regions).map(held).sum()
+    let unread: u64 = survey.segments.iter().flat_map(|found| &found.regions).map(held).sum();
+    unread + survey.trims.lost.max(lost_with_journal(survey))
+}
+
+/// How many records rooms can have had of which only the journal knew, where it is damaged.
+pub(crate) fn lost_with_journal(survey: &Survey) -> u64 {
+    match survey.journal.harmed {
+        false => 0,
+        true => survey.trims.removed_after(0).saturating_add(1) * held(&(0, survey.segment_bytes)),
+    }
 }
 
 /// The lineage of a room that was never heard of, in a log of which `nameless` records cannot be read, and the last
@@ -112,8 +121,36 @@ pub(crate) fn merge(survey: &Survey) -> BTreeMap<RoomKey, Merged> {
         room.doubt = lost - room.seen;
         let noted = survey.trims.rooms.get(key).map(|trim| &trim.damaged);
         room.damaged.extend(noted.into_iter().flatten());
+        if survey.journal.harmed {
+            distrust(survey, room, survey.trims.rooms.get(key));
+        }
     }
     rooms
+}
+
+/// Where the journal is damaged, what is missing between the records that are kept may have been anything, and so may
+/// what the room had in segments that were deleted after it was mentioned last.
+fn distrust(survey: &Survey, room: &mut Merged, trim: Option<&RoomTrim>) {
+    let mut next = trim.map_or(0, |trim| trim.floor) + 1;
+    for (i, j) in &room.heads {
+        let head = &survey.segments[*i].heads[*j];
+        if head.records == 0 || head.last < next {
+            continue;
+        }
+        if next < head.first {
+            room.damaged.push((next, head.first - 1));
+        }
+        if head.records < head.last - head.first + 1 {
+            room.damaged.push((head.first, head.last));
+        }
+        next = head.last + 1;
+    }
+    if next <= room.end {
+        room.damaged.push((next, room.end));
+    }
+    let grave = trim.and_then(|trim| trim.grave.as_ref()).map_or(0, |grave| grave.as_of);
+    let last = room.heads.iter().map(|(i, _)| survey.segments[*i].id).fold(grave, u64::max);
+    room.doubt += survey.trims.removed_after(last) * held(&(0, survey.segment_bytes));
 }
 
 fn bury(rooms: &mut BTreeMap<RoomKey, Merged>, key: &RoomKey, trim: &RoomTrim, lost: u64) {

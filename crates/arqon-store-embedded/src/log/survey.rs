@@ -7,7 +7,7 @@ use super::format::{PAGE, SegmentHeader, Tail, parse_name, seed, segment_path, s
 use super::scan::{self, End, Scan, ScanPart};
 use super::shared::unavailable;
 use super::sidecar::{self, Contents, Directory, Identity, PartHead};
-use super::trims::{self, TrimState};
+use super::trims::{self, JournalEnd, TrimState};
 use crate::disk::Disk;
 use arqon_core::Timestamp;
 use arqon_core::port::StoreError;
@@ -71,8 +71,8 @@ pub(crate) struct Survey {
     pub segments: Vec<Found>,
     pub confirmed: Option<Confirmed>,
     pub trims: TrimState,
-    /// The journal's number and end.
-    pub journal: (u64, u64),
+    /// Where the journal ends, and whether it is harmed.
+    pub journal: JournalEnd,
     /// Files that are of no use any more.
     pub strays: Vec<String>,
     /// Sidecars of removed segments, kept for deduplication.
@@ -140,14 +140,12 @@ fn take(disk: &dyn Disk, depth: Depth) -> io::Result<Survey> {
     let from_headers = || headers.values().rev().find_map(|(_, h)| h.map(|(h, _)| h.log_id));
     survey.log_id = confirmed.map(|c| c.log_id).or_else(from_headers);
     let Some(log_id) = survey.log_id else { return Ok(survey) };
-    let (state, number, end, whole) = trims::read(disk, log_id, &names.journals)?;
-    if !whole {
-        survey
-            .faults
-            .push(format!("`log/trim.{number}` has damaged entries: some trimmed records may be back"));
+    (survey.trims, survey.journal) = trims::read(disk, log_id, &names.journals)?;
+    if survey.journal.harmed {
+        let number = survey.journal.number;
+        let what = format!("`log/trim.{number}` has damaged entries: some trimmed records may be back");
+        survey.faults.push(what);
     }
-    survey.trims = state;
-    survey.journal = (number, end);
     let newest = newest(&mut survey, &mut headers);
     let confirmed = survey.confirmed;
     survey.segment_bytes =

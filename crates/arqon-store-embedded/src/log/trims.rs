@@ -2,7 +2,9 @@
 //!
 //! It says up to where each room and channel was trimmed, which segments were deleted (so that one that is merely
 //! missing is known to be lost), and keeps the lineage and end of rooms whose segments are gone. Invariant: a segment is
-//! deleted only after the journal says so durably. Floors only rise, so reading an entry twice changes nothing.
+//! deleted or rewritten only after the journal says so durably. Floors only rise, so reading an entry twice changes
+//! nothing. After each flush the journal says how far it is flushed: what is unreadable before that place was damaged,
+//! what is unreadable behind all such places is a torn end, and nothing behind it was acted upon.
 
 use super::fields::{Fields, Put};
 use super::format::{put_room, read_room};
@@ -12,11 +14,14 @@ use arqon_core::{ChannelName, RoomKey};
 use crc32c::crc32c_append;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const MAGIC: u32 = u32::from_le_bytes(*b"ATRM");
 /// A journal shorter than this is never rewritten.
 const REWRITE: u64 = 1 << 20;
+/// The kind of the entry that says how far the journal is flushed.
+const FLUSHED: u8 = 7;
 
 /// What a room was when a segment of it was deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +50,8 @@ pub(crate) struct TrimState {
     pub removed: BTreeSet<u64>,
     /// Every segment below this was.
     pub removed_below: u64,
+    /// How many records rooms can have had of which nothing is left, since the journal was damaged once.
+    pub lost: u64,
 }
 
 impl TrimState {
@@ -81,6 +88,12 @@ impl TrimState {
         }
     }
 
+    /// How many segments after one were deleted.
+    pub fn removed_after(&self, segment: u64) -> u64 {
+        let below = self.removed_below.saturating_sub(segment + 1);
+        below + self.removed.range(segment + 1..).count() as u64
+    }
+
     pub(super) fn apply(&mut self, body: &[u8]) -> Option<()> {
         let mut f = Fields(body);
         match f.u8()? {
@@ -104,6 +117,8 @@ impl TrimState {
                 self.damage(&key, f.counted()?, f.counted()?);
             }
             5 => self.removed_below = self.removed_below.max(f.counted()?),
+            FLUSHED => drop(f.counted()?),
+            8 => self.lost = self.lost.max(f.counted()?),
             _ => return None,
         }
         Some(())
@@ -118,6 +133,9 @@ pub(crate) enum Trim<'a> {
     Damaged(&'a RoomKey, u64, u64),
     Removed(u64),
     RemovedBelow(u64),
+    /// Everything up to this place of the file is flushed.
+    Flushed(u64),
+    Lost(u64),
 }
 
 impl Trim<'_> {
@@ -157,6 +175,14 @@ impl Trim<'_> {
                 out.push(5);
                 out.num(*segment);
             }
+            Trim::Flushed(end) => {
+                out.push(FLUSHED);
+                out.num(*end);
+            }
+            Trim::Lost(records) => {
+                out.push(8);
+                out.num(*records);
+            }
         }
         out
     }
@@ -170,7 +196,45 @@ pub(crate) struct TrimJournal {
     file: Option<Arc<dyn DiskFile>>,
     end: u64,
     snapshot: u64,
+    /// Whether something was written since the last flush.
+    unsynced: bool,
+    flusher: Arc<Flusher>,
     pub state: TrimState,
+}
+
+/// Flushes the journal from another thread.
+#[derive(Default)]
+pub(crate) struct Flusher {
+    file: Mutex<Option<Arc<dyn DiskFile>>>,
+    /// A flush failed: what the file holds is not trusted any more, and a new one is to be made.
+    failed: AtomicBool,
+}
+
+impl Flusher {
+    fn file(&self) -> MutexGuard<'_, Option<Arc<dyn DiskFile>>> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes durable what was written down before the call.
+    pub fn sync(&self) -> io::Result<()> {
+        let file = self.file();
+        if self.failed.load(Relaxed) {
+            return Err(io::Error::other("a flush of the trim journal failed"));
+        }
+        let Some(file) = &*file else { return Ok(()) };
+        file.sync_data().inspect_err(|_| self.failed.store(true, Relaxed))
+    }
+}
+
+/// What reading the journal found, besides its state.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct JournalEnd {
+    pub number: u64,
+    pub end: u64,
+    /// Whether something that it said is lost.
+    pub harmed: bool,
+    /// Whether it ends with a note that all of it was flushed.
+    pub flushed: bool,
 }
 
 fn path(number: u64) -> String {
@@ -182,32 +246,55 @@ pub(crate) fn parse_name(name: &str) -> Option<u64> {
     name.strip_prefix("trim.")?.parse().ok()
 }
 
-/// What the newest journal says; with its number, where it ends, and whether all of it was whole.
-pub(crate) fn read(disk: &dyn Disk, log_id: u64, numbers: &[u64]) -> io::Result<(TrimState, u64, u64, bool)> {
-    let Some(number) = numbers.iter().max().copied() else { return Ok((TrimState::default(), 0, 0, true)) };
+/// What the newest journal says.
+pub(crate) fn read(disk: &dyn Disk, log_id: u64, numbers: &[u64]) -> io::Result<(TrimState, JournalEnd)> {
+    let mut found = JournalEnd::default();
+    let mut state = TrimState::default();
+    let Some(number) = numbers.iter().max().copied() else { return Ok((state, found)) };
     let file = disk.open(&path(number))?;
     let mut bytes = vec![0; usize::try_from(file.size()?).unwrap_or(usize::MAX)];
     let n = file.read_at(&mut bytes, 0)?;
     bytes.truncate(n);
-    let mut state = TrimState::default();
-    let (mut at, mut end, mut skipped) = (0, 0, false);
-    let mut whole = true;
+    let entries = entries(&bytes, log_id);
+    let flushed = entries.iter().filter_map(|(at, body, _)| flushed(body).filter(|f| *f <= *at as u64)).max();
+    found.number = number;
+    let mut end = 0;
+    for (at, body, total) in entries {
+        if at != end {
+            if flushed.is_some_and(|flushed| end as u64 >= flushed) {
+                // The machine stopped before this was flushed, and kept the later part only: nothing relies on it.
+                break;
+            }
+            found.harmed = true;
+        }
+        found.harmed |= state.apply(body).is_none();
+        found.flushed = body.first() == Some(&FLUSHED);
+        end = at + total;
+    }
+    // It gets its name when it is whole.
+    found.harmed |= end == 0;
+    found.end = end as u64;
+    Ok((state, found))
+}
+
+fn flushed(body: &[u8]) -> Option<u64> {
+    let mut f = Fields(body);
+    (f.u8()? == FLUSHED).then(|| f.counted())?
+}
+
+/// All entries that can be read: where each begins, its body, and its length.
+fn entries(bytes: &[u8], log_id: u64) -> Vec<(usize, &[u8], usize)> {
+    let (mut at, mut entries) = (0, Vec::new());
     while at < bytes.len() {
         match read_entry(&bytes[at..], log_id) {
             Some((body, total)) => {
-                whole &= state.apply(body).is_some() && !skipped;
+                entries.push((at, body, total));
                 at += total;
-                end = at;
-                skipped = false;
             }
-            // The last entry may be torn; one that is followed by a good one was damaged.
-            None => {
-                skipped = true;
-                at += 8;
-            }
+            None => at += 8,
         }
     }
-    Ok((state, number, end as u64, whole))
+    entries
 }
 
 fn read_entry(bytes: &[u8], log_id: u64) -> Option<(&[u8], usize)> {
@@ -230,14 +317,30 @@ fn put_entry(out: &mut Vec<u8>, log_id: u64, trim: &Trim<'_>) {
 }
 
 impl TrimJournal {
-    /// Goes on behind what was read.
-    pub fn open(disk: Arc<dyn Disk>, log_id: u64, read: (TrimState, u64, u64)) -> io::Result<Self> {
-        let (state, number, end) = read;
+    /// Goes on behind what was read; what it says is durable then. The state comes later.
+    pub fn open(disk: Arc<dyn Disk>, log_id: u64, read: JournalEnd) -> io::Result<Self> {
+        let JournalEnd { number, end, flushed, .. } = read;
         let file = if number > 0 { Some(disk.open(&path(number))?) } else { None };
         if let Some(file) = &file {
             file.truncate(end)?;
         }
-        Ok(TrimJournal { disk, log_id, number, file, end, snapshot: end, state })
+        let flusher = Arc::new(Flusher { file: Mutex::new(file.clone()), failed: AtomicBool::new(false) });
+        let (snapshot, state) = (end, TrimState::default());
+        let mut journal =
+            TrimJournal { disk, log_id, number, file, end, snapshot, unsynced: !flushed, flusher, state };
+        journal.sync()?;
+        Ok(journal)
+    }
+
+    /// What flushes it from another thread.
+    pub fn flusher(&self) -> Arc<Flusher> {
+        self.flusher.clone()
+    }
+
+    /// Begins anew after damage, with all that is still known and what is known to be lost.
+    pub fn mend(&mut self, trims: &[Trim<'_>]) -> io::Result<()> {
+        self.take(trims);
+        self.rewrite()
     }
 
     /// Writes things down; they survive the process, and the machine after `sync`.
@@ -247,7 +350,11 @@ impl TrimJournal {
             put_entry(&mut out, self.log_id, trim);
         }
         match &self.file {
-            Some(file) if self.end < REWRITE || self.end < 4 * self.snapshot => {
+            Some(file)
+                if (self.end < REWRITE || self.end < 4 * self.snapshot)
+                    && !self.flusher.failed.load(Relaxed) =>
+            {
+                self.unsynced = true;
                 file.write_at(&out, self.end)?;
                 self.end += out.len() as u64;
                 self.take(trims);
@@ -274,13 +381,31 @@ impl TrimJournal {
                 Trim::RemovedBelow(segment) => {
                     self.state.removed_below = self.state.removed_below.max(*segment);
                 }
+                Trim::Lost(records) => self.state.lost = self.state.lost.max(*records),
+                Trim::Flushed(_) => {}
             }
         }
     }
 
     /// Makes everything written down durable.
-    pub fn sync(&self) -> io::Result<()> {
-        self.file.as_ref().map_or(Ok(()), |file| file.sync_data())
+    pub fn sync(&mut self) -> io::Result<()> {
+        if self.flusher.failed.load(Relaxed) {
+            return self.rewrite();
+        }
+        if !self.unsynced {
+            return Ok(());
+        }
+        self.flusher.sync()?;
+        self.unsynced = false;
+        let Some(file) = &self.file else { return Ok(()) };
+        let mut out = Vec::new();
+        put_entry(&mut out, self.log_id, &Trim::Flushed(self.end));
+        // Without this note a later damage may pass for a torn end; what was to be durable is.
+        match file.write_at(&out, self.end) {
+            Ok(()) => self.end += out.len() as u64,
+            Err(error) => tracing::warn!(%error, "that the trim journal is flushed could not be noted"),
+        }
+        Ok(())
     }
 
     /// Begins a new file with a snapshot.
@@ -302,6 +427,11 @@ impl TrimJournal {
                 put_entry(&mut out, self.log_id, &Trim::Channel(key, channel, *floor));
             }
         }
+        if self.state.lost > 0 {
+            put_entry(&mut out, self.log_id, &Trim::Lost(self.state.lost));
+        }
+        let all = out.len() as u64;
+        put_entry(&mut out, self.log_id, &Trim::Flushed(all));
         let number = self.number + 1;
         let temporary = format!("{}.tmp", path(number));
         let file = self.disk.create(&temporary)?;
@@ -316,6 +446,9 @@ impl TrimJournal {
         self.number = number;
         self.end = out.len() as u64;
         self.snapshot = self.end;
+        self.unsynced = false;
+        *self.flusher.file() = Some(file.clone());
+        self.flusher.failed.store(false, Relaxed);
         self.file = Some(file);
         Ok(())
     }

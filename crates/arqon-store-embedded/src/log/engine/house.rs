@@ -222,7 +222,8 @@ impl Engine {
         self.sparse = true;
         // Whatever becomes of it, it is not tried twice in the same form.
         self.hopeless.insert((segment.id, segment.generation));
-        Some(Compaction { shared: self.shared.clone(), disk: self.disk.clone(), segment })
+        let journal = self.trims.flusher();
+        Some(Compaction { shared: self.shared.clone(), disk: self.disk.clone(), segment, journal })
     }
 
     /// Rewrites one segment that is worth it, here and now; answers whether there was one.

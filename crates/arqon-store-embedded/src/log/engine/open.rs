@@ -9,13 +9,13 @@ use crate::disk::{Disk, Locking};
 use crate::log::LogConfig;
 use crate::log::confirmed::ConfirmedFile;
 use crate::log::format::{EntryKind, EntryWords, PAGE, Tail, put_entry, put_room, segment_path};
-use crate::log::merge::{merge, nameless};
+use crate::log::merge::{Merged, lost_with_journal, merge, nameless};
 use crate::log::room::{ActivePart, Segment};
 use crate::log::rooms::Assembly;
 use crate::log::scan::ScanPart;
 use crate::log::shared::{Shared, unavailable};
 use crate::log::survey::{Depth, Found, Survey, survey};
-use crate::log::trims::TrimJournal;
+use crate::log::trims::{Trim, TrimJournal};
 use arqon_core::RoomKey;
 use arqon_core::env::{Clock, Random};
 use arqon_core::hash::Map;
@@ -78,14 +78,14 @@ impl Engine {
                 report.new_epochs.push((*room.key).clone());
             }
         }
+        let trims = open_journal(&disk, log_id, &mut survey, &rooms).map_err(cannot)?;
         remove_strays(&*disk, &survey);
         let parts = take_active(&mut survey);
         let shared = Arc::new(Shared::new(disk.clone(), log_id, config.cache_bytes));
         let assembly = Assembly::build(&shared, &survey, rooms, survey.resumed())?;
-        let trims = (std::mem::take(&mut survey.trims), survey.journal.0, survey.journal.1);
         let mut engine = Engine {
             confirmed: ConfirmedFile::open(&*disk, log_id).map_err(cannot)?,
-            trims: TrimJournal::open(disk.clone(), log_id, trims).map_err(cannot)?,
+            trims,
             tail: last_tail(&survey),
             active: None,
             segments: BTreeMap::new(),
@@ -115,6 +115,7 @@ impl Engine {
             random,
             config,
         };
+        engine.trims.state = std::mem::take(&mut survey.trims);
         engine.settle_in(assembly, &survey, parts)?;
         engine.announce(&report.new_epochs)?;
         report.segments = engine.segments.len();
@@ -210,6 +211,29 @@ impl Engine {
         self.drop_block();
         if full { self.roll() } else { Ok(()) }
     }
+}
+
+/// Opens the journal; one that is damaged is begun anew, with what may be missing written down as damaged, so that the
+/// next opening knows of it too.
+fn open_journal(
+    disk: &Arc<dyn Disk>,
+    log_id: u64,
+    survey: &mut Survey,
+    rooms: &BTreeMap<RoomKey, Merged>,
+) -> io::Result<TrimJournal> {
+    let mut journal = TrimJournal::open(disk.clone(), log_id, survey.journal)?;
+    if !survey.journal.harmed {
+        return Ok(journal);
+    }
+    survey.trims.lost = survey.trims.lost.max(lost_with_journal(survey));
+    journal.state = std::mem::take(&mut survey.trims);
+    let damaged = rooms.iter().flat_map(|(key, room)| room.damaged.iter().map(move |d| (key, d)));
+    let trims: Vec<Trim<'_>> = damaged.map(|(key, (from, to))| Trim::Damaged(key, *from, *to)).collect();
+    if let Err(error) = journal.mend(&trims) {
+        tracing::warn!(%error, "the trim journal is damaged and could not be made anew");
+    }
+    survey.trims = std::mem::take(&mut journal.state);
+    Ok(journal)
 }
 
 fn taken(disk: &dyn Disk, pid: Option<u32>) -> StoreError {

@@ -47,6 +47,8 @@ struct Snapshot {
     damaged: Vec<(u64, u64)>,
     /// Up to where everything wanted was trimmed.
     floor: u64,
+    /// Up to where what no index knows may have been trimmed, from whatever channel.
+    trimmed: u64,
     /// For each channel of the section: whether it is wanted, and its own floor. Empty: all are, at `floor`.
     channels: Vec<(bool, u64)>,
 }
@@ -67,6 +69,7 @@ impl Snapshot {
             lineage: view.lineage.clone(),
             damaged: view.damaged.clone(),
             floor: floor_for(view, filter),
+            trimmed: view.channel_floors.values().copied().fold(view.floor, u64::max),
             channels,
         }
     }
@@ -230,6 +233,10 @@ impl<'a> Walk<'a> {
             if a <= b {
                 self.missing(snapshot, (a, b), GapReason::Damaged);
             }
+        }
+        // Above every floor nothing was trimmed: whatever was there is lost, and so is what was known of it.
+        if to > snapshot.trimmed {
+            self.missing(snapshot, (from.max(snapshot.trimmed + 1), to), GapReason::Damaged);
         }
     }
 
