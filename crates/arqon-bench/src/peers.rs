@@ -10,7 +10,6 @@ mod nats_protocol;
 mod process;
 mod redis;
 mod resp;
-mod websocket;
 
 use crate::load::{Load, Plan};
 use crate::system::{Dialect, Running, Stop, System};

@@ -11,10 +11,10 @@ pub const TEXT: u8 = 1;
 /// A binary frame.
 pub const BINARY: u8 = 2;
 
-/// Appends a frame as a client sends it.
-pub fn put_frame(opcode: u8, body: &[u8], out: &mut Vec<u8>) {
+/// Appends the head of a frame as a client sends it.
+pub fn put_head(opcode: u8, length: usize, out: &mut Vec<u8>) {
     out.push(0x80 | opcode);
-    match body.len() {
+    match length {
         n @ 0..=125 => out.push(0x80 | n as u8),
         n @ 126..=0xffff => {
             out.push(0x80 | 126);
@@ -26,7 +26,48 @@ pub fn put_frame(opcode: u8, body: &[u8], out: &mut Vec<u8>) {
         }
     }
     out.extend_from_slice(&[0; 4]);
+}
+
+/// Appends a frame as a client sends it.
+pub fn put_frame(opcode: u8, body: &[u8], out: &mut Vec<u8>) {
+    put_head(opcode, body.len(), out);
     out.extend_from_slice(body);
+}
+
+/// A client's binary frame.
+pub fn frame(body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(body.len() + 14);
+    put_frame(BINARY, body, &mut out);
+    out
+}
+
+/// Where the body of the first frame begins and ends, of whichever side; `None` if its length is not all there. The body
+/// may not be there either.
+pub fn extent(bytes: &[u8]) -> Result<Option<(usize, usize)>> {
+    let &[_, second, ..] = bytes else { return Ok(None) };
+    let (head, length) = match second & 0x7f {
+        126 => match bytes.get(2..4) {
+            Some(n) => (4, usize::from(u16::from_be_bytes(n.try_into()?))),
+            None => return Ok(None),
+        },
+        127 => match bytes.get(2..10) {
+            Some(n) => (10, usize::try_from(u64::from_be_bytes(n.try_into()?))?),
+            None => return Ok(None),
+        },
+        n => (2, usize::from(n)),
+    };
+    let key = if second < 0x80 { 0 } else { 4 };
+    Ok(Some((head + key, head + key + length)))
+}
+
+/// Opcode, where the body begins and where the frame ends, of a server's frame that may hold something else than one
+/// message; `None` if its head is not all there.
+pub fn head(bytes: &[u8]) -> Result<Option<(u8, usize, usize)>> {
+    let &[first, second, ..] = bytes else { return Ok(None) };
+    ensure!(first & 0x70 == 0 && second < 0x80, "a frame that is compressed or masked");
+    let Some((begin, end)) = extent(bytes)? else { return Ok(None) };
+    ensure!(first & 0x0f != 8, "the system closed the WebSocket");
+    Ok(Some((first & 0x0f, begin, end)))
 }
 
 /// A frame of a server.
@@ -44,18 +85,8 @@ pub struct Frame<'a> {
 pub fn cut(bytes: &[u8]) -> Result<Option<Frame<'_>>> {
     let &[first, second, ..] = bytes else { return Ok(None) };
     ensure!(first & 0xf0 == 0x80 && second < 0x80, "a frame that is in parts, compressed or masked");
-    let (head, length) = match second {
-        126 => match bytes.get(2..4) {
-            Some(n) => (4, usize::from(u16::from_be_bytes(n.try_into()?))),
-            None => return Ok(None),
-        },
-        127 => match bytes.get(2..10) {
-            Some(n) => (10, usize::try_from(u64::from_be_bytes(n.try_into()?))?),
-            None => return Ok(None),
-        },
-        n => (2, usize::from(n)),
-    };
-    let Some(body) = bytes.get(head..head + length) else { return Ok(None) };
+    let Some((begin, end)) = extent(bytes)? else { return Ok(None) };
+    let Some(body) = bytes.get(begin..end) else { return Ok(None) };
     let is_control = match first & 0x0f {
         TEXT | BINARY => false,
         8 => bail!("the server closed: {}", String::from_utf8_lossy(body.get(2..).unwrap_or_default())),
@@ -63,7 +94,7 @@ pub fn cut(bytes: &[u8]) -> Result<Option<Frame<'_>>> {
         9 | 10 => true,
         other => bail!("a frame with opcode {other}"),
     };
-    Ok(Some(Frame { body, length: head + length, is_control }))
+    Ok(Some(Frame { body, length: end, is_control }))
 }
 
 /// Connects and asks for an upgrade; `headers` are whole lines. The answer has been read.
@@ -102,6 +133,16 @@ mod tests {
         assert!(cut(&[0xc1, 1, b'x']).is_err(), "compression was not asked for");
         let closed = cut(&[0x88, 6, 0x0f, 0xa1, b's', b'l', b'o', b'w']).unwrap_err();
         assert!(closed.to_string().contains("slow"), "{closed}");
+    }
+
+    #[test]
+    fn heads_say_where_bodies_are() {
+        assert_eq!(head(&[0x82, 2, b'h', b'i']).unwrap(), Some((2, 2, 4)));
+        assert_eq!(head(&[0x81, 126, 1, 0]).unwrap(), Some((1, 4, 260)));
+        assert_eq!(head(&[0x82, 126, 1]).unwrap(), None);
+        assert!(head(&[0xc2, 0]).is_err(), "compression was not asked for");
+        assert!(head(&[0x88, 0]).is_err(), "closed");
+        assert_eq!(frame(b"hi"), [0x82, 0x82, 0, 0, 0, 0, b'h', b'i']);
     }
 
     #[test]

@@ -3,10 +3,10 @@
 //! Invariant: a question is a binary frame and its answer a text frame; that is all that tells them apart.
 
 use super::floor::{CONTROL, LISTEN};
-use super::websocket;
 use crate::link::Link;
 use crate::system::{Dialect, Later, Reading, Said, Topic, TopicReader};
 use crate::template::{Template, digits, number_in, payload as payload_of, put_number};
+use crate::websocket::{self, TEXT};
 use anyhow::{Context, Result, bail};
 use tokio::io::AsyncWriteExt;
 
@@ -38,7 +38,7 @@ async fn say(link: &mut Link, what: &[u8]) -> Result<()> {
 
 impl Dialect for Bare {
     fn connect(&self, room: usize) -> Later<'_, Link> {
-        Box::pin(crate::websocket::connect(&self.address, "/", "", room))
+        Box::pin(websocket::connect(&self.address, "/", "", room))
     }
 
     fn cut<'a>(&self, bytes: &'a [u8]) -> Result<Option<(Said<'a>, usize)>> {
@@ -75,9 +75,7 @@ impl Dialect for Bare {
     }
 
     fn answer(&self, _question: &[u8], number: u64, payload: usize, out: &mut Vec<u8>) -> Result<()> {
-        let begin = out.len();
-        websocket::put_head(out, payload);
-        out[begin] = 0x81;
+        websocket::put_head(TEXT, payload, out);
         let body = out.len();
         out.resize(body + payload, b'x');
         out[body..body + 6].copy_from_slice(br#"{"n":""#);

@@ -7,7 +7,7 @@
 //!
 //! Invariant: `disk` answers after its flush has returned.
 
-use super::websocket::put_head;
+use crate::websocket::{BINARY, extent, put_head};
 use anyhow::{Result, ensure};
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -236,26 +236,15 @@ async fn confirm(mut reader: OwnedReadHalf, mut writer: OwnedWriteHalf, waiting:
 
 /// Where the body of a masked frame begins and ends; `None` if it is not all there.
 fn masked(bytes: &[u8]) -> Result<Option<(usize, usize)>> {
-    let &[_, second, ..] = bytes else { return Ok(None) };
-    let (head, length) = match second & 0x7f {
-        126 => match bytes.get(2..4) {
-            Some(n) => (8, u16::from_be_bytes(n.try_into()?) as usize),
-            None => return Ok(None),
-        },
-        127 => match bytes.get(2..10) {
-            Some(n) => (14, usize::try_from(u64::from_be_bytes(n.try_into()?))?),
-            None => return Ok(None),
-        },
-        n => (6, n as usize),
-    };
-    ensure!(head + length <= BUFFER, "a frame that is too large");
-    Ok((bytes.len() >= head + length).then_some((head, head + length)))
+    let Some((begin, end)) = extent(bytes)? else { return Ok(None) };
+    ensure!(end <= BUFFER, "a frame that is too large");
+    Ok((bytes.len() >= end).then_some((begin, end)))
 }
 
 /// The head of a server's frame.
 fn put_plain_head(out: &mut Vec<u8>, length: usize) {
     let begin = out.len();
-    put_head(out, length);
+    put_head(BINARY, length, out);
     out[begin + 1] &= 0x7f;
     // The key.
     out.truncate(out.len() - 4);
@@ -269,7 +258,7 @@ mod tests {
     fn frames_of_a_client_are_found_when_whole() {
         for length in [0, 125, 126, 300, 70_000] {
             let mut frame = Vec::new();
-            put_head(&mut frame, length);
+            put_head(BINARY, length, &mut frame);
             let head = frame.len();
             frame.resize(head + length, b'x');
             assert_eq!(masked(&frame).unwrap(), Some((head, head + length)));

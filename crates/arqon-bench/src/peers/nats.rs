@@ -5,11 +5,11 @@
 //! own and the operations after it as they are on TCP.
 
 use super::nats_protocol::{Token, publish, sequence, token};
-use super::websocket;
 use crate::clock::now;
 use crate::link::Link;
 use crate::system::{Dialect, Later, Reading, Said, Topic, TopicReader};
 use crate::template::{Template, digits, marker, number_in, payload as payload_of};
+use crate::websocket::{self, BINARY};
 use anyhow::{Context, Result, bail, ensure};
 use std::cell::Cell;
 use std::io::Write as _;
@@ -120,7 +120,7 @@ impl Dialect for Nats {
     fn connect(&self, room: usize) -> Later<'_, Link> {
         Box::pin(async move {
             let mut link = match self.websocket {
-                true => crate::websocket::connect(&self.address, "/", "", room).await?,
+                true => websocket::connect(&self.address, "/", "", room).await?,
                 false => Link::connect(&self.address, room).await?,
             };
             let hello = br#"CONNECT {"verbose":false,"pedantic":false,"tls_required":false,"headers":true,"no_responders":true,"protocol":1,"lang":"bench","version":"1"}"#;
@@ -199,7 +199,8 @@ impl Dialect for Nats {
         ensure!(body.len() == payload && !reply.is_empty(), "a question that wants no answer");
         if self.websocket {
             let digits = payload.to_string().len();
-            websocket::put_head(out, b"PUB  \r\n\r\n".len() + reply.len() + digits + payload);
+            let length = b"PUB  \r\n\r\n".len() + reply.len() + digits + payload;
+            websocket::put_head(BINARY, length, out);
         }
         out.extend_from_slice(b"PUB ");
         out.extend_from_slice(reply);
@@ -251,7 +252,7 @@ impl Consumer<'_> {
     fn acknowledge(&mut self, out: &mut Vec<u8>) {
         self.unacknowledged = 0;
         if self.nats.websocket {
-            websocket::put_head(out, b"PUB  4\r\n+ACK\r\n".len() + self.last.len());
+            websocket::put_head(BINARY, b"PUB  4\r\n+ACK\r\n".len() + self.last.len(), out);
         }
         out.extend_from_slice(b"PUB ");
         out.extend_from_slice(&self.last);
