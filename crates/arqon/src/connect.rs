@@ -37,24 +37,11 @@ pub(crate) async fn with_client<F>(
 where
     F: Future<Output = Outcome>,
 {
-    with_connected(global.client(name), global.quiet, patience, work).await
+    with_patient(global.client(name), global.quiet, (None, patience), work).await
 }
 
-/// The same with a client that was given more to say of itself.
-pub(crate) async fn with_connected<F>(
-    builder: Builder,
-    quiet: bool,
-    patience: Patience,
-    work: impl FnOnce(Client) -> F,
-) -> Outcome
-where
-    F: Future<Output = Outcome>,
-{
-    let client = builder.retry_for(patience.0).connect().await?;
-    with_open(client, quiet, patience, work).await
-}
-
-/// The same with a patience that a user may have `asked` for: then a server that is not there yet is waited for, too.
+/// The same with a client that was given more to say of itself, and a patience that a user may have `asked` for: then a
+/// server that is not there yet is waited for, too.
 pub(crate) async fn with_patient<F>(
     builder: Builder,
     quiet: bool,
@@ -74,18 +61,6 @@ where
         }
         other => other?,
     };
-    with_open(client, quiet, patience, work).await
-}
-
-async fn with_open<F>(
-    client: Client,
-    quiet: bool,
-    patience: Patience,
-    work: impl FnOnce(Client) -> F,
-) -> Outcome
-where
-    F: Future<Output = Outcome>,
-{
     let worked = tokio::select! {
         worked = work(client.clone()) => worked,
         never = tell(&client, quiet, patience) => never,
