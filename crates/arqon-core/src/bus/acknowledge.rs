@@ -37,14 +37,13 @@ impl Connection {
         let room = one_room(&subscription, room)?;
         let which: Vec<Which> =
             positions.iter().map(|p| Which::One(*p)).chain(up_to.map(Which::UpTo)).collect();
-        let done = consumer.acknowledge(*holder, &room, &which)?;
+        let (done, ahead) = consumer.acknowledge(*holder, &room, &which)?;
         let shared = self.shared();
-        let unseen = consumer.unseen(&room, positions);
-        if !unseen.is_empty() {
+        if !ahead.is_empty() {
             // A holder that has outlived the server may know more than what the server had on disk.
             let bounds = shared.log.bounds(&RoomKey::new(consumer.tenant.clone(), room.clone())).await?;
             let end = bounds.map_or(0, |bounds| bounds.end.offset);
-            let real: Vec<Position> = unseen.into_iter().filter(|p| p.offset <= end).collect();
+            let real: Vec<Position> = ahead.into_iter().filter(|p| p.offset <= end).collect();
             consumer.acknowledge_ahead(*holder, &room, &real)?;
         }
         shared.counters.acknowledged.fetch_add(done as u64, Relaxed);

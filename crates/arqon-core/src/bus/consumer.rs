@@ -257,12 +257,24 @@ impl Consumer {
         }
     }
 
-    /// Marks deliveries as done; answers how many. What is done already is fine.
-    pub(super) fn acknowledge(&self, holder: u64, room: &RoomName, which: &[Which]) -> Result<usize> {
+    /// Marks deliveries as done; answers how many, and which single ones lie beyond what was handed out: perhaps to a
+    /// holder from before a crash. What is done already is fine.
+    pub(super) fn acknowledge(
+        &self,
+        holder: u64,
+        room: &RoomName,
+        which: &[Which],
+    ) -> Result<(usize, Vec<Position>)> {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         self.check_holder(state, holder)?;
-        let Some(room) = state.rooms.get_mut(room) else { return Ok(0) };
+        let single = |which: &Which| match which {
+            Which::One(position) => Some(*position),
+            Which::UpTo(_) => None,
+        };
+        let Some(room) = state.rooms.get_mut(room) else {
+            return Ok((0, which.iter().filter_map(single).collect()));
+        };
         let mut done = 0;
         for which in which {
             for offset in room.meant_by(which) {
@@ -276,15 +288,8 @@ impl Consumer {
             }
         }
         state.crowded &= done == 0;
-        Ok(done)
-    }
-
-    /// Positions among these that the present history of the consumer has not come to: perhaps a holder from before a
-    /// crash has.
-    pub(super) fn unseen(&self, room: &RoomName, positions: &[Position]) -> Vec<Position> {
-        let state = lock(&self.state);
-        let seen = state.rooms.get(room).map_or(0, |room| room.seen);
-        positions.iter().filter(|position| position.offset > seen).copied().collect()
+        let ahead = which.iter().filter_map(single).filter(|position| position.offset > room.seen);
+        Ok((done, ahead.collect()))
     }
 
     /// Marks as done what stands in the log and was not handed out in this life of the server.
