@@ -15,7 +15,7 @@ use arqon_core::policy::{Policies, Policy};
 use arqon_core::port::{Grant, Log, TokenIssuer};
 use arqon_core::{AgentId, Code, Ctx, Error, Principal, Result, Role, Tenant, Timestamp};
 use arqon_store_embedded::{EmbeddedLog, LogConfig, OpenReport};
-use arqon_ws::{Door, Settings as DoorSettings};
+use arqon_ws::{Agreed, Door, Settings as DoorSettings};
 use log::SimLog;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -273,9 +273,9 @@ impl Machine {
         let accept = move |stream: SimStream, caller: Caller| {
             let door = door.clone();
             world.spawn(process, async move {
-                if let Ok((ctx, info)) = admit(&caller) {
+                if let Ok(admitted) = admit(&caller) {
                     // A caller who is refused finds the stream closed.
-                    let _ = arqon_ws::serve_stream(door, stream, ctx, info).await;
+                    let _ = arqon_ws::serve_stream(door, stream, admitted, Agreed::default()).await;
                 }
             });
         };

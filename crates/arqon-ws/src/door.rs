@@ -4,6 +4,7 @@ use crate::handshake::{Agreement, Refusal, check_origin};
 use crate::session::{Session, Stream};
 use arqon_core::bus::{Bus, ConnectInfo};
 use arqon_core::{AgentId, Code, Ctx, Error, Result};
+use arqon_wire::Form;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo as Peer, Query, State};
@@ -99,7 +100,7 @@ fn upgrade(door: Arc<Door>, request: Request<Body>) -> Result<Response<Body>, Re
     let spawner = door.bus.env().spawner.clone();
     let task = async move {
         match upgraded.await {
-            Ok(socket) => Session::new(TokioIo::new(socket), door, connection, &agreement).await,
+            Ok(socket) => Session::new(TokioIo::new(socket), door, connection, agreement.agreed()).await,
             // The client went away between the handshake and the answer; there is nobody to tell.
             Err(error) => tracing::debug!(%error, "upgrade failed"),
         }
@@ -108,11 +109,26 @@ fn upgrade(door: Arc<Door>, request: Request<Body>) -> Result<Response<Body>, Re
     Ok(response)
 }
 
-/// Runs a session over any stream that has finished its handshake with neither subprotocol nor compression: for
-/// simulations and tests.
-pub async fn serve_stream(door: Arc<Door>, stream: impl Stream, ctx: Ctx, info: ConnectInfo) -> Result<()> {
+/// What a handshake agrees on. By default JSON, nothing compressed, each message confirmed by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Agreed {
+    /// What the server says before it has heard anything is in this form.
+    pub form: Form,
+    /// Whether messages may be compressed.
+    pub deflate: bool,
+    /// Whether one confirm may stand for a run of messages.
+    pub confirms_in_runs: bool,
+}
+
+/// Runs a session over any stream that has its handshake behind it: for simulations and tests.
+pub async fn serve_stream(
+    door: Arc<Door>,
+    stream: impl Stream,
+    (ctx, info): (Ctx, ConnectInfo),
+    agreed: Agreed,
+) -> Result<()> {
     let connection = door.bus.connect(ctx, info)?;
-    Session::plain(stream, door, connection).await;
+    Session::new(stream, door, connection, agreed).await;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Invariant: everything that can be refused is refused before the connection is upgraded, with a status and a sentence.
 
+use crate::door::Agreed;
 use arqon_wire::Form;
 use axum::body::Body;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -90,6 +91,15 @@ impl Agreement {
         let query = parts.uri.query().unwrap_or_default();
         let confirms_in_runs = query.split('&').any(|pair| pair == "confirms=runs");
         Ok(Agreement { accept: accept(key), subprotocol, deflate, confirms_in_runs })
+    }
+
+    /// What of it concerns the session.
+    pub(crate) fn agreed(&self) -> Agreed {
+        Agreed {
+            form: self.subprotocol.unwrap_or_default(),
+            deflate: self.deflate.is_some(),
+            confirms_in_runs: self.confirms_in_runs,
+        }
     }
 
     /// The answer that upgrades the connection.

@@ -17,5 +17,5 @@ mod handshake;
 mod session;
 
 pub use close::CloseCode;
-pub use door::{Authorize, Door, Settings, router, serve_stream};
+pub use door::{Agreed, Authorize, Door, Settings, router, serve_stream};
 pub use session::Stream;

@@ -16,9 +16,8 @@ mod reading;
 mod vitals;
 
 use crate::close::{Close, CloseCode};
-use crate::door::Door;
+use crate::door::{Agreed, Door};
 use crate::frame::{FrameReader, opcode};
-use crate::handshake::Agreement;
 use arqon_core::Ctx;
 use arqon_core::bus::{Connection, Outgoing};
 use arqon_wire::{Decoder, Form, Stamp, Welcome};
@@ -92,19 +91,8 @@ pub(crate) struct Session<S> {
 }
 
 impl<S: Stream> Session<S> {
-    pub(crate) fn new(socket: S, door: Arc<Door>, connection: Connection, agreement: &Agreement) -> Self {
-        let form = agreement.subprotocol.unwrap_or_default();
-        let mut session = Session::build(socket, door, connection, (form, agreement.deflate.is_some()));
-        session.confirms.in_runs = agreement.confirms_in_runs;
-        session
-    }
-
-    /// A session with neither subprotocol nor compression.
-    pub(crate) fn plain(socket: S, door: Arc<Door>, connection: Connection) -> Self {
-        Session::build(socket, door, connection, (Form::Json, false))
-    }
-
-    fn build(socket: S, door: Arc<Door>, connection: Connection, (form, deflate): (Form, bool)) -> Self {
+    pub(crate) fn new(socket: S, door: Arc<Door>, connection: Connection, agreed: Agreed) -> Self {
+        let Agreed { form, deflate, confirms_in_runs } = agreed;
         let ctx = connection.ctx();
         let settings = &door.settings;
         let vitals = Vitals::new(door.bus.env().clock.clone(), settings, ctx.principal.expires_at);
@@ -116,7 +104,7 @@ impl<S: Stream> Session<S> {
             input: BytesMut::new(),
             output: Output::new(deflate.then_some(settings.compress_from)),
             publishes: Publishes::default(),
-            confirms: Confirms::default(),
+            confirms: Confirms::new(confirms_in_runs),
             commands: Commands::default(),
             questions: None,
             vitals,

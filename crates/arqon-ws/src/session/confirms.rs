@@ -36,11 +36,15 @@ impl Run {
 #[derive(Debug, Default)]
 pub(crate) struct Confirms {
     /// Whether the client wants runs.
-    pub(crate) in_runs: bool,
+    in_runs: bool,
     run: Option<Run>,
 }
 
 impl Confirms {
+    pub(crate) fn new(in_runs: bool) -> Self {
+        Confirms { in_runs, run: None }
+    }
+
     /// Takes one in; answers with what is to be told before it.
     pub(crate) fn add(&mut self, asked: &Asked, receipt: Receipt) -> Option<Run> {
         if self.in_runs
@@ -67,7 +71,7 @@ mod tests {
     use arqon_core::{ChannelName, Position, RoomName};
 
     fn told(in_runs: bool, receipts: &[(&str, u64, u64, bool)]) -> Vec<(u128, u64)> {
-        let mut confirms = Confirms { in_runs, run: None };
+        let mut confirms = Confirms::new(in_runs);
         let mut told = Vec::new();
         for (i, (channel, epoch, offset, duplicate)) in receipts.iter().enumerate() {
             let id = MessageId::Ulid(i as u128);

@@ -4,7 +4,7 @@ use crate::client::masked;
 use crate::world::World;
 use arqon_core::bus::ConnectInfo;
 use arqon_core::{Ctx, Principal, Role, Tenant};
-use arqon_ws::{Door, Settings, serve_stream};
+use arqon_ws::{Agreed, Door, Settings, serve_stream};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -44,7 +44,7 @@ async fn a_session_runs_over_any_stream_and_ends_with_it() {
         drop(ours);
     };
     let ctx = Ctx::new(Arc::new(principal));
-    let session = serve_stream(Arc::new(door), theirs, ctx, ConnectInfo::default());
+    let session = serve_stream(Arc::new(door), theirs, (ctx, ConnectInfo::default()), Agreed::default());
     let (served, ()) = tokio::join!(session, client);
     served.unwrap();
     assert_eq!(world.metric("active_connections"), 0.0);
