@@ -37,6 +37,8 @@ pub fn bench(system: &dyn System, folder: &Path, plan: &Plan) -> Result<Run> {
         "the load {} has no schedule; it is measured at its highest rate only",
         plan.load.kind()
     );
+    let kind = plan.load.kind();
+    ensure!(plan.profile.is_none() || plan.load.can_be_profiled(), "the load {kind} has no profile");
     ensure!(
         plan.payload >= crate::template::SMALLEST,
         "a payload has at least {} bytes: a number in a JSON object",
@@ -87,7 +89,7 @@ async fn paced(system: &mut dyn Running, plan: &Plan) -> Result<(Measured, Paces
         Pace::Max => Ok((once(system, plan, None).await?, (None, None))),
         Pace::Rate(rate) => Ok((once(system, plan, Some(rate)).await?, (Some(rate), None))),
         Pace::Half => {
-            let half = Plan { length: plan.length / 2, ..plan.clone() };
+            let half = Plan { length: plan.length / 2, profile: None, ..plan.clone() };
             let max = once(system, &half, None).await?.rate();
             // A message of fan-out is as many deliveries as there are subscribers.
             let messages = match plan.load {

@@ -13,6 +13,7 @@ pub mod link;
 pub mod load;
 pub mod peers;
 pub mod port;
+pub mod profile;
 pub mod report;
 pub mod run;
 pub mod system;

@@ -2,8 +2,11 @@
 //!
 //! Invariant: what `Display` writes, `FromStr` reads back; the words are what scripts and raw results know a load by.
 
+use crate::profile::Recording;
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -102,6 +105,11 @@ impl Load {
     /// What is counted.
     pub fn unit(self) -> &'static str {
         WORDS[self.index()].1
+    }
+
+    /// Whether there is a time in which a profile of the server can be taken.
+    pub fn can_be_profiled(self) -> bool {
+        !matches!(self, Load::StartUp { .. } | Load::Idle { .. })
     }
 
     /// Whether it can follow a schedule, so that latency at a given rate can be told.
@@ -256,6 +264,15 @@ pub struct Plan {
     pub patience: Duration,
     /// For Arqon only.
     pub form: Form,
+    /// Where a profile of the server's measured time goes, if one is wanted.
+    pub profile: Option<PathBuf>,
+}
+
+impl Plan {
+    /// Begins to record the server's processes, if a profile is wanted.
+    pub fn record(&self, pids: &[u32]) -> Result<Option<Recording>> {
+        self.profile.as_deref().map(|file| Recording::begin(file, pids)).transpose()
+    }
 }
 
 /// What a plan's patience is unless there is a reason for another: longer than a disk under load takes to flush.

@@ -81,6 +81,9 @@ struct One {
     /// NATS.
     #[arg(long, default_value = "nats-server")]
     nats: PathBuf,
+    /// Record the server with `perf` while it is measured, into this file.
+    #[arg(long)]
+    profile: Option<PathBuf>,
     /// For people instead of one line of JSON.
     #[arg(long)]
     text: bool,
@@ -120,6 +123,7 @@ impl One {
             length: Duration::from_secs_f64(self.seconds),
             patience: PATIENCE,
             form: self.form,
+            profile: self.profile.clone(),
         };
         drive::bench(&*self.system()?, &self.folder, &plan)
     }

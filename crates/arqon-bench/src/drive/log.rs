@@ -10,6 +10,7 @@ use super::{early, room};
 use crate::clock::now;
 use crate::link::Link;
 use crate::load::Plan;
+use crate::profile::Recording;
 use crate::run::{Measured, Point};
 use crate::system::{Dialect, Reading, Running, Said, Stop, Topic};
 use crate::usage::Usage;
@@ -151,6 +152,7 @@ async fn fill(system: &dyn Running, plan: &Plan, records: u64) -> Result<()> {
 pub async fn replay(system: &dyn Running, plan: &Plan, records: u64) -> Result<Measured> {
     fill(system, plan, records).await?;
     let pids = system.pids();
+    let recording = plan.record(&pids)?;
     let (usage, begin) = (Usage::read(&pids)?, now());
     let mut passes = 0;
     while passes == 0 || begin.elapsed() < plan.length {
@@ -158,6 +160,7 @@ pub async fn replay(system: &dyn Running, plan: &Plan, records: u64) -> Result<M
         passes += 1;
     }
     let (time, usage) = (begin.elapsed(), Usage::read(&pids)?.since(usage));
+    recording.map(Recording::end).transpose()?;
     let count = passes * records;
     let bytes = (count * plan.payload as u64) as f64 / time.as_secs_f64();
     let figures = [("payload_mb_per_second".to_owned(), bytes / 1e6)].into();
@@ -218,6 +221,7 @@ pub async fn growth(system: &dyn Running, plan: &Plan, records: u64) -> Result<M
     let meter = Meter::new(plan, system.pids());
     let pids = &meter.pids;
     let work = async {
+        let recording = plan.record(pids)?;
         let begin = (Usage::read(pids)?, now());
         let mut points = Vec::new();
         for size in sizes(records) {
@@ -230,6 +234,7 @@ pub async fn growth(system: &dyn Running, plan: &Plan, records: u64) -> Result<M
             points.push(Point { at: size, rate: part.rate(), server_cpu_per_million: part.server_cpu() });
         }
         let (time, usage) = (begin.1.elapsed(), Usage::read(pids)?.since(begin.0));
+        recording.map(Recording::end).transpose()?;
         let count = lane.done.get();
         Ok(Measured { count, time, usage, checked: count, points, ..Measured::default() })
     };

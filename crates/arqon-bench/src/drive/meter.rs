@@ -5,6 +5,7 @@
 use super::books::{Board, Lane};
 use crate::clock::now;
 use crate::load::Plan;
+use crate::profile::Recording;
 use crate::run::{Measured, histogram};
 use crate::usage::Usage;
 use anyhow::{Context, Result, ensure};
@@ -15,34 +16,31 @@ use tokio::time::sleep;
 const LOOK: Duration = Duration::from_millis(250);
 
 /// The length of a run and whom to look at.
-pub struct Meter {
+pub struct Meter<'a> {
+    plan: &'a Plan,
     /// The server's processes.
     pub pids: Vec<u32>,
-    /// Not measured.
-    pub warm_up: Duration,
-    /// Measured.
-    pub length: Duration,
-    /// Nothing moves for so long: something was lost.
-    pub patience: Duration,
 }
 
-impl Meter {
+impl Meter<'_> {
     /// For a plan and a server's processes.
-    pub fn new(plan: &Plan, pids: Vec<u32>) -> Meter {
-        Meter { pids, warm_up: plan.warm_up, length: plan.length, patience: plan.patience }
+    pub fn new(plan: &Plan, pids: Vec<u32>) -> Meter<'_> {
+        Meter { plan, pids }
     }
 
     /// Waits, reads, waits, reads, tells the senders to stop, and waits until `done` has reached what they sent.
     /// `count` is what is counted.
     pub async fn measure(&self, board: &Board, lanes: &[Lane], count: &dyn Fn() -> u64) -> Result<Measured> {
-        self.wait(self.warm_up, lanes, count).await?;
+        self.wait(self.plan.warm_up, lanes, count).await?;
         board.begin.set(Some(now()));
+        let recording = self.plan.record(&self.pids)?;
         let (usage, before, since) = (Usage::read(&self.pids)?, count(), now());
-        self.wait(self.length, lanes, count).await?;
+        self.wait(self.plan.length, lanes, count).await?;
         let (time, counted) = (since.elapsed(), count() - before);
         let usage = Usage::read(&self.pids)?.since(usage);
         board.end.set(Some(now()));
         board.stop.set(true);
+        recording.map(Recording::end).transpose()?;
         lanes.iter().for_each(|lane| lane.moved.notify_one());
         ensure!(
             counted > 0,
@@ -53,7 +51,7 @@ impl Meter {
 
     async fn wait(&self, length: Duration, lanes: &[Lane], count: &dyn Fn() -> u64) -> Result<()> {
         let begin = now();
-        let mut stall = Stall::new(count(), self.patience);
+        let mut stall = Stall::new(count(), self.plan.patience);
         while let Some(left) = length.checked_sub(begin.elapsed()).filter(|left| !left.is_zero()) {
             sleep(left.min(LOOK)).await;
             stall.look(count(), lanes)?;
@@ -63,7 +61,7 @@ impl Meter {
 
     /// Waits until `left`, what is still to come, is nothing.
     pub async fn drain(&self, lanes: &[Lane], left: &dyn Fn() -> u64) -> Result<()> {
-        let mut stall = Stall::new(left(), self.patience);
+        let mut stall = Stall::new(left(), self.plan.patience);
         while left() > 0 {
             sleep(Duration::from_millis(1)).await;
             let left = left();

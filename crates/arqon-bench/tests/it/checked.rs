@@ -22,6 +22,7 @@ fn bench(load: Load, pace: Pace, lie: Lie, patience: Duration) -> anyhow::Result
         length: Duration::from_millis(300),
         patience,
         form: Form::Json,
+        profile: None,
     };
     drive::bench(&Liar(lie), &std::env::temp_dir(), &plan)
 }

@@ -124,6 +124,7 @@ impl Bench {
             length: self.duration.unwrap_or(usual),
             patience: PATIENCE,
             form: self.form,
+            profile: None,
         };
         let folder = self.folder.clone().unwrap_or_else(std::env::temp_dir);
         drive::bench(system, &folder, &plan).map_err(|error| explain(&error))

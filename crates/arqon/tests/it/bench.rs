@@ -18,6 +18,7 @@ fn run(load: Load, pace: Pace, form: Form, payload: usize) -> Run {
         length: Duration::from_millis(200),
         patience: Duration::from_secs(60),
         form,
+        profile: None,
     };
     let class = Class::Durable;
     let system = Local { binary: env!("CARGO_BIN_EXE_arqon").into(), class, config: String::new() };

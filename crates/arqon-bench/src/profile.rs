@@ -1,0 +1,77 @@
+//! Where the server's time goes while it is measured: `perf record` beside the measured time, for flame graphs.
+//!
+//! Invariant: the recorder ends with its handle, and a recording that failed fails the run: there is no empty profile.
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// Samples a second of each core; a prime, so that it does not beat with timers.
+const FREQUENCY: &str = "997";
+/// So much of each stack is kept, and unwound later by the tables that every binary carries: a release binary has no
+/// frame pointers. A read's buffer of 16 KiB lies on the stack of a session; less than this would cut that off.
+const STACK: &str = "dwarf,24576";
+
+/// A recording of processes that goes on.
+#[derive(Debug)]
+pub struct Recording {
+    perf: Child,
+    file: PathBuf,
+}
+
+impl Recording {
+    /// Begins to record these processes into a file.
+    pub fn begin(file: &Path, pids: &[u32]) -> Result<Recording> {
+        ensure!(!pids.is_empty(), "a server that is not on this machine cannot be profiled");
+        let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+        let mut command = Command::new("perf");
+        command.args(["record", "--quiet", "--freq", FREQUENCY, "--call-graph", STACK]);
+        command.args(["--pid", &pids.join(","), "--output"]).arg(file);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let perf = command.spawn().context("cannot run perf: is it installed?")?;
+        Ok(Recording { perf, file: file.to_owned() })
+    }
+
+    /// Ends it; the file is complete.
+    pub fn end(mut self) -> Result<()> {
+        if self.perf.try_wait()?.is_none() {
+            kill_process(Pid::from_child(&self.perf), Signal::INT)?;
+        }
+        let mut said = String::new();
+        if let Some(stderr) = &mut self.perf.stderr {
+            stderr.read_to_string(&mut said)?;
+        }
+        self.perf.wait()?;
+        // Its exit code is that of the interrupt; what it wrote is the verdict.
+        let length = std::fs::metadata(&self.file).map_or(0, |about| about.len());
+        if length == 0 {
+            bail!("perf recorded nothing: {}", said.trim().replace('\n', " "));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        // After `end` it is gone already.
+        let _ended = self.perf.kill();
+        let _reaped = self.perf.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_recorded_is_an_error() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("perf.data");
+        assert!(Recording::begin(&file, &[]).is_err(), "a server elsewhere");
+        // No process has this number; where perf is not installed, beginning fails.
+        let ended = Recording::begin(&file, &[u32::MAX / 2]).and_then(Recording::end);
+        assert!(ended.is_err(), "{ended:?}");
+    }
+}
