@@ -4,7 +4,7 @@
 
 use crate::{Error, Result};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Longest segment of an address, in characters.
 pub const SEGMENT_MAX: usize = 64;
@@ -93,6 +93,11 @@ impl AgentId {
         }
         segment("agent", text).map(AgentId)
     }
+
+    /// Whether this is a question's private reply inbox and no agent.
+    pub(crate) fn is_reply(&self) -> bool {
+        self.0.starts_with("reply.")
+    }
 }
 
 impl RoomName {
@@ -123,6 +128,11 @@ impl RoomName {
             digits.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
         }
         RoomName(std::str::from_utf8(&text).expect("these are ASCII").into())
+    }
+
+    /// The text of the name, shared.
+    pub(crate) fn shared(&self) -> Arc<str> {
+        self.0.clone()
     }
 
     /// The room that `@all` is written to.
@@ -164,7 +174,8 @@ impl ChannelName {
 
     /// The one channel of an inbox.
     pub fn inbox() -> Self {
-        ChannelName("inbox".into())
+        static INBOX: LazyLock<ChannelName> = LazyLock::new(|| ChannelName("inbox".into()));
+        INBOX.clone()
     }
 }
 
@@ -264,6 +275,14 @@ impl Target {
             Some(skill) => segment("address", skill).map(Target::Skill),
             None => segment("address", name).map(|id| Target::Inbox(AgentId(id))),
         }
+    }
+
+    /// Refuses text that [`Target::parse`] would refuse; the name of an inbox is looked at where it stands.
+    pub(crate) fn check(text: &str) -> Result<()> {
+        if text.strip_prefix('@').is_some_and(is_segment) {
+            return Ok(());
+        }
+        Target::parse(text).map(drop)
     }
 }
 

@@ -125,6 +125,17 @@ pub struct Extras {
     pub unknown: Option<Bytes>,
 }
 
+impl Extras {
+    /// Whether nothing is set.
+    pub fn is_empty(&self) -> bool {
+        let Extras { to, reply_to, correlation_id, idempotency_key, producer, expires_at, .. } = self;
+        let texts = [to, reply_to, correlation_id, idempotency_key, &self.traceparent];
+        texts.iter().all(|text| text.is_none())
+            && (producer.is_none() && expires_at.is_none())
+            && (self.metadata.is_none() && self.unknown.is_none())
+    }
+}
+
 /// One message. `payload` is one raw JSON value (an object where the wire demands one), never parsed by the core.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {

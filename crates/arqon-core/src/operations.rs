@@ -12,6 +12,7 @@ use crate::bus::{Bus, Connection, Publish};
 use crate::value::{Args, Value};
 use crate::{Code, Ctx, Error, Result};
 use futures_util::future::BoxFuture;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 pub use subscriptions::read_from;
@@ -146,6 +147,16 @@ impl Bus {
         Ok((publish, timeout))
     }
 
+    /// The same for arguments that a door has read already: answers with how long to wait.
+    pub fn admit_question(&self, ctx: &Ctx, timeout_ms: Option<u64>) -> Result<Duration> {
+        static REQUEST: LazyLock<Option<&Operation>> = LazyLock::new(|| find("request"));
+        let operation = REQUEST.ok_or_else(|| unknown("request"))?;
+        admit_to(operation, self, ctx)?;
+        let timeout = messages::timeout(timeout_ms);
+        self.check_timeout(timeout)?;
+        Ok(timeout)
+    }
+
     /// The one dispatcher of named operations: finds it in the table, checks right and rate, runs it.
     pub async fn call(
         &self,
@@ -166,12 +177,29 @@ impl Bus {
     }
 }
 
+/// Says which operation it was that failed by a fault of ours, and holds the reasons to the table.
+fn reasoned(operation: &Operation, error: Error) -> Error {
+    if error.code() == Code::Internal && error.reason().is_none() {
+        return error.with_reason(operation.fault);
+    }
+    let listed = |name: &str| operation.reasons.iter().any(|r| r.name == name && r.code == error.code());
+    debug_assert!(error.reason().is_none_or(listed), "{}: {error:?} is not in its row", operation.name);
+    error
+}
+
 fn admit(bus: &Bus, ctx: &Ctx, name: &str) -> Result<&'static Operation> {
     let operation = find(name).ok_or_else(|| unknown(name))?;
-    ctx.check_fresh(bus.env().clock.now())?;
-    ctx.require(operation.permission)?;
-    bus.count_call(ctx, operation.name, operation.per_minute)?;
+    admit_to(operation, bus, ctx)?;
     Ok(operation)
+}
+
+fn admit_to(operation: &'static Operation, bus: &Bus, ctx: &Ctx) -> Result<()> {
+    // The clock is read only where it matters.
+    if ctx.principal.expires_at.is_some() {
+        ctx.check_fresh(bus.env().clock.now())?;
+    }
+    ctx.require(operation.permission)?;
+    bus.count_call(ctx, operation.name, operation.per_minute)
 }
 
 /// Every operation, in the order of the documents.

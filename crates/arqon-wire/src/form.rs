@@ -5,7 +5,7 @@
 use crate::incoming::{Incoming, Rejected};
 use crate::outgoing::{Stamp, Welcome};
 use crate::{json, proto};
-use arqon_core::bus::Receipt;
+use arqon_core::bus::{Answer, Receipt};
 use arqon_core::value::Value;
 use arqon_core::{Error, Gap, Record};
 use bytes::Bytes;
@@ -97,6 +97,14 @@ impl Form {
         match self {
             Form::Json => json::write_response(out, stamp, request_id, data),
             Form::Proto => proto::write_response(out, stamp, request_id, data),
+        }
+    }
+
+    /// Appends the answer to a question.
+    pub fn write_answer(self, out: &mut Vec<u8>, stamp: &Stamp, request_id: Option<&str>, answer: &Answer) {
+        match self {
+            Form::Json => json::write_answer(out, stamp, request_id, answer),
+            Form::Proto => proto::write_answer(out, stamp, request_id, answer),
         }
     }
 

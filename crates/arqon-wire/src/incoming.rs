@@ -11,6 +11,19 @@ pub enum Incoming {
     Publish(Sent),
     /// `command`.
     Command(Command),
+    /// The command `request`, where its arguments are plain: read in one pass, without a tree of named values.
+    Question(Question),
+}
+
+/// A question to be asked.
+#[derive(Debug)]
+pub struct Question {
+    /// The sender's id for it, answered as `request_id`.
+    pub id: Option<Box<str>>,
+    /// The message, ready for the core.
+    pub publish: Publish,
+    /// How long to wait for the answer, if that was said.
+    pub timeout_ms: Option<u64>,
 }
 
 /// A message to be published.

@@ -11,6 +11,7 @@ pub mod json;
 mod members;
 mod outgoing;
 pub mod proto;
+mod question;
 mod scan;
 mod server_says;
 mod start;
@@ -25,7 +26,7 @@ mod value;
 mod document;
 
 pub use form::{Decoder, Form};
-pub use incoming::{Command, Incoming, Rejected, Sent};
+pub use incoming::{Command, Incoming, Question, Rejected, Sent};
 pub use outgoing::{Stamp, Welcome, outcome_text};
 pub use server_says::{Delivered, GapSaid, ServerSays};
 pub use start::{parse_start, positions_text, start_value};

@@ -3,6 +3,7 @@
 //! Invariant: a member is given at most once, `null` counts as absent, and every complaint names the member.
 
 use crate::field::{COUNT, Field};
+use crate::question::{PlainQuestion, REQUEST};
 use crate::scan::{Fault, Scanner, compact};
 use arqon_core::{Code, Error, Result};
 use bytes::Bytes;
@@ -16,11 +17,13 @@ pub(crate) struct Members<'a> {
     broken: u32,
     /// Unknown members, raw: `"name":value` joined by commas.
     pub(crate) unknown: Vec<u8>,
+    /// The arguments of a question, where they stand behind its command and are plain.
+    pub(crate) question: Option<PlainQuestion>,
 }
 
 impl<'a> Members<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Members { text, spans: [(0, 0); COUNT], seen: 0, broken: 0, unknown: Vec::new() }
+        Members { text, spans: [(0, 0); COUNT], seen: 0, broken: 0, unknown: Vec::new(), question: None }
     }
 
     /// Splits the text. After an error, what was read so far can still be asked for.
@@ -33,14 +36,32 @@ impl<'a> Members<'a> {
         while more {
             let key = scanner.key().map_err(not_json)?;
             let name = name_of(&self.text[key.clone()]);
+            let field = Field::find(&name);
+            if field == Some(Field::Args) && self.plain_question(&mut scanner)? {
+                more = scanner.more().map_err(not_json)?;
+                continue;
+            }
             let member = scanner.member(key.clone()).map_err(|fault| in_member(&name, fault))?;
-            match Field::find(&name) {
+            match field {
                 Some(field) => self.set(field, member.value, member.broken)?,
                 None => self.pass_on(&self.text[key], &self.text[member.value], member.broken),
             }
             more = scanner.more().map_err(not_json)?;
         }
         scanner.end().map_err(not_json)
+    }
+
+    /// Reads the arguments of a question, if they are plain; else nothing is read.
+    fn plain_question(&mut self, scanner: &mut Scanner<'_>) -> Result<bool> {
+        if self.raw(Field::Command) != Some(REQUEST) {
+            return Ok(false);
+        }
+        let start = scanner.at();
+        self.question = PlainQuestion::scan(scanner);
+        if self.question.is_some() {
+            self.set(Field::Args, start..scanner.at(), false)?;
+        }
+        Ok(self.question.is_some())
     }
 
     fn set(&mut self, field: Field, span: std::ops::Range<usize>, broken: bool) -> Result<()> {
@@ -69,6 +90,11 @@ impl<'a> Members<'a> {
         } else {
             self.unknown.extend_from_slice(value.as_bytes());
         }
+    }
+
+    /// The whole text.
+    pub(crate) fn whole(&self) -> &'a str {
+        self.text
     }
 
     /// Whether any member of the table was given.

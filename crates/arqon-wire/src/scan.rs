@@ -43,6 +43,11 @@ impl<'a> Scanner<'a> {
         Scanner { text: text.as_bytes(), at: 0, line_break: false, depth_max: DEPTH_MAX }
     }
 
+    /// For text that will stand one level deep in an envelope.
+    pub(crate) fn one_level_deep(text: &'a str) -> Self {
+        Scanner { depth_max: DEPTH_MAX - 1, ..Scanner::new(text) }
+    }
+
     /// Reads `{`. Answers false if the object is empty and already read.
     pub(crate) fn open(&mut self) -> Result<bool> {
         self.space();
@@ -112,13 +117,52 @@ impl<'a> Scanner<'a> {
 
     /// The same for a value that will stand one level deep in an envelope.
     pub(crate) fn nested(text: &'a str) -> Result<bool> {
-        let mut scanner = Scanner { depth_max: DEPTH_MAX - 1, ..Scanner::new(text) };
+        let mut scanner = Scanner::one_level_deep(text);
         scanner.space();
         scanner.line_break = false;
         scanner.value()?;
         let broken = scanner.line_break;
         scanner.end()?;
         Ok(broken)
+    }
+
+    /// Reads an object whose members are all among `names`, none twice, without line breaks; answers where their values
+    /// stand, an empty place for one that is absent. If it is anything else, nothing is read.
+    pub(crate) fn plain<const N: usize>(&mut self, names: [&str; N]) -> Option<[Range<usize>; N]> {
+        let (at, line_break, depth_max) = (self.at, self.line_break, self.depth_max);
+        self.line_break = false;
+        self.depth_max -= 1;
+        let found = self.plain_members(names);
+        (self.line_break, self.depth_max) = (line_break, depth_max);
+        if found.is_none() {
+            self.at = at;
+        }
+        found
+    }
+
+    fn plain_members<const N: usize>(&mut self, names: [&str; N]) -> Option<[Range<usize>; N]> {
+        let mut places = [const { 0..0 }; N];
+        self.expect(b'{', "").ok()?;
+        let mut more = true;
+        while more {
+            let key = self.key().ok()?;
+            let name = &self.text[key.start + 1..key.end - 1];
+            let place = &mut places[names.iter().position(|known| known.as_bytes() == name)?];
+            self.space();
+            let start = self.at;
+            self.value().ok()?;
+            if place.end > 0 {
+                return None;
+            }
+            *place = start..self.at;
+            more = self.more().ok()?;
+        }
+        (!self.line_break).then_some(places)
+    }
+
+    /// How far it has read.
+    pub(crate) fn at(&self) -> usize {
+        self.at
     }
 
     fn peek(&self) -> Option<u8> {

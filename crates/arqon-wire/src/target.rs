@@ -74,6 +74,10 @@ impl TargetMemo {
             (None, Some(room), _) => room,
             _ => return parse_target(to, room, channel),
         };
+        if first.starts_with("@reply.") {
+            // Each of these is used once.
+            return parse_target(to, room, channel);
+        }
         if let Some(entry) = &self.0 {
             let same =
                 entry.is_to == to.is_some() && *entry.first == *first && entry.channel.as_deref() == channel;

@@ -4,13 +4,16 @@
 //! Invariant: messages reach a room in the order of the batch; every message has its slot, in that order.
 
 use super::publish::{Publish, Publishing, Slot};
-use super::request::Waiter;
+use super::request::{Answer, Given, Waiter};
 use super::{Shared, room::Room};
 use crate::policy::Decision;
 use crate::port::Append;
 use crate::record::Epoch;
-use crate::{Address, Class, Ctx, Error, Message, Position, Result, RoomKey, Target, Timestamp};
+use crate::{
+    Address, ChannelName, Class, Ctx, Error, Message, Position, Result, RoomKey, RoomName, Target, Timestamp,
+};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Where messages with one target go.
 struct Route {
@@ -29,8 +32,8 @@ enum Way {
     Log(Arc<Room>),
     /// Into the room's memory lane, which keeps so many of the channel.
     Memory(Arc<Room>, usize),
-    /// To a request that waits on this node, if it still does. The first answer takes it.
-    Answer(Option<Waiter>),
+    /// To a question that waits no longer.
+    TooLate,
 }
 
 /// See the module.
@@ -41,6 +44,7 @@ pub(super) struct Intake<'a> {
     route: Option<Route>,
     /// Messages of the route's memory lane that the room does not have yet. Their slots are the last ones.
     run: Vec<Arc<Message>>,
+    given: Given,
     slots: Vec<Slot>,
     places: Vec<Address>,
     appends: Vec<Append>,
@@ -50,7 +54,8 @@ impl<'a> Intake<'a> {
     pub(super) fn new(shared: &'a Arc<Shared>, ctx: &'a Ctx, now: Timestamp, count: usize) -> Self {
         let slots = Vec::with_capacity(count);
         let (run, places, appends) = (Vec::new(), Vec::with_capacity(1), Vec::new());
-        Intake { shared, ctx, now, route: None, run, slots, places, appends }
+        let given = Given::default();
+        Intake { shared, ctx, now, route: None, run, given, slots, places, appends }
     }
 
     /// Takes one message; after an error it must be refused.
@@ -60,6 +65,10 @@ impl<'a> Intake<'a> {
             self.ctx.require_publish(&publish.target)?;
         }
         self.shared.check_size(&publish)?;
+        if let Some((room, waiter)) = self.shared.replies.take(self.ctx.tenant(), &publish.target) {
+            self.answer(publish, room, waiter);
+            return Ok(());
+        }
         if !self.is_routed(&publish.target) {
             self.route = Some(self.route(&publish)?);
         }
@@ -80,6 +89,7 @@ impl<'a> Intake<'a> {
     /// Everything is with its room or on its way to the log.
     pub(super) fn finish(mut self) -> Publishing {
         self.flush();
+        self.given.hand_over();
         let append = (!self.appends.is_empty()).then(|| self.shared.log.append(self.appends));
         Publishing::new(self.shared.clone(), (self.slots, self.places), append)
     }
@@ -88,7 +98,9 @@ impl<'a> Intake<'a> {
         let (shared, tenant) = (self.shared, self.ctx.tenant());
         let (address, to) = shared.resolve(self.ctx, publish)?;
         let way = if address.room.is_reply() {
-            self.route_answer(&address)
+            // A name that a question drew is nobody's room, so whoever has a room there waits for no other answer.
+            let room = shared.rooms.find(&RoomKey::new(tenant.clone(), address.room.clone()));
+            room.map_or(Way::TooLate, |room| Way::Memory(room, 0))
         } else {
             let room = shared.room(tenant, &address.room);
             match shared.policies.decide(tenant, &address) {
@@ -105,17 +117,28 @@ impl<'a> Intake<'a> {
         Ok(Route { target, address, to, way, place })
     }
 
-    /// A name that a request drew is nobody's room, so whoever has a room there waits for no other answer.
-    fn route_answer(&self, address: &Address) -> Way {
-        let (shared, tenant) = (self.shared, self.ctx.tenant());
-        let waiter = shared.replies.take(tenant, &address.room);
-        if waiter.is_some() {
-            return Way::Answer(waiter);
-        }
-        match shared.rooms.find(&RoomKey::new(tenant.clone(), address.room.clone())) {
-            Some(room) => Way::Memory(room, 0),
-            None => Way::Answer(None),
-        }
+    /// Gives a message to the question that waits for it. The first answer takes it.
+    fn answer(&mut self, publish: Publish, room: RoomName, waiter: Waiter) {
+        self.flush();
+        let id = publish.id.unwrap_or_else(|| self.shared.ids.message_id_at(self.now));
+        let address = match publish.target {
+            Target::Channel(address) => address,
+            _ => Address { room: room.clone(), channel: ChannelName::inbox() },
+        };
+        let message = Message {
+            id: id.clone(),
+            kind: publish.kind,
+            address,
+            sender: self.ctx.sender.clone(),
+            timestamp: publish.timestamp.unwrap_or(self.now),
+            stored_at: self.now,
+            priority: publish.priority,
+            payload: publish.payload,
+            extras: publish.extras,
+        };
+        let position = Position::new(Epoch::memory(self.shared.ids.next_at(self.now) as u64), 1);
+        self.given.add(waiter, Answer { message, position });
+        self.slots.push(Slot::Answered { id, room, position });
     }
 
     /// Sends a message on its way; `self.route` is its own.
@@ -153,9 +176,9 @@ impl<'a> Intake<'a> {
                 // The room says the position when it gets the run.
                 self.slots.push(Slot::Kept { id, place, position: Position::new(Epoch::memory(0), 0) });
             }
-            Way::Answer(waiter) => {
-                let position = self.shared.answer(self.ctx, waiter.take(), message);
-                self.slots.push(Slot::Kept { id, place, position });
+            Way::TooLate => {
+                self.shared.counters.expired.fetch_add(1, Relaxed);
+                self.slots.push(Slot::Kept { id, place, position: Position::new(Epoch::memory(0), 0) });
             }
         }
     }

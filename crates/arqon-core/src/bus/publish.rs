@@ -64,10 +64,16 @@ pub struct Receipt {
 /// What is known of one message of a batch. `place` is the number of its address among those of the batch.
 pub(super) enum Slot {
     Refused(Error),
-    /// In a memory lane, or with the request that it answers.
+    /// In a memory lane, or an answer that came too late.
     Kept {
         id: MessageId,
         place: usize,
+        position: Position,
+    },
+    /// With the question that it answers.
+    Answered {
+        id: MessageId,
+        room: RoomName,
         position: Position,
     },
     /// On its way to the log.
@@ -116,18 +122,20 @@ impl Publishing {
         let mut tally = Tally::default();
         let mut told = Vec::new();
         for (i, slot) in std::mem::take(&mut self.slots).into_iter().enumerate() {
+            let at = |position| Appended { position, duplicate: false };
             let stored = match slot {
                 Slot::Refused(error) => Err(error),
-                Slot::Kept { id, place, position } => {
-                    Ok((id, place, Appended { position, duplicate: false }))
+                Slot::Kept { .. } | Slot::Answered { .. } if !wanted(i) => continue,
+                Slot::Kept { id, place, position } => Ok(self.receipt(id, place, at(position))),
+                Slot::Answered { id, room, position } => {
+                    Ok(Receipt { id, position, duplicate: false, room, channel: ChannelName::inbox() })
                 }
-                Slot::Logged { id, place } => tally.count(next(&mut entries)).map(|at| (id, place, at)),
+                Slot::Logged { id, place } => match tally.count(next(&mut entries)) {
+                    Ok(_) if !wanted(i) => continue,
+                    entry => entry.map(|at| self.receipt(id, place, at)),
+                },
             };
-            match stored {
-                Ok((id, place, at)) if wanted(i) => told.push((i, Ok(self.receipt(id, place, at)))),
-                Ok(_) => {}
-                Err(error) => told.push((i, Err(error))),
-            }
+            told.push((i, stored));
         }
         tally.add_to(&self.shared);
         Poll::Ready(told)
@@ -259,7 +267,7 @@ impl Shared {
             }
         }
         if let Some(reply_to) = &e.reply_to {
-            Target::parse(reply_to).map_err(|e| e.with_field("reply_to"))?;
+            Target::check(reply_to).map_err(|e| e.with_field("reply_to"))?;
         }
         Ok(())
     }

@@ -5,73 +5,145 @@
 
 use super::{Bus, Publish, Shared, lock};
 use crate::hash::Map;
-use crate::record::Epoch;
+use crate::ids::encode_ulid;
 use crate::{
     Address, Code, Ctx, Error, Message, MessageId, Outcome, Position, Record, Result, RoomKey, RoomName,
-    Target, Tenant,
+    Target, Tenant, Timestamp,
 };
 use futures_util::future::BoxFuture;
 use futures_util::task::AtomicWaker;
+use std::borrow::Borrow;
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering::Relaxed;
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+/// An asker that waits for nothing keeps room for so many answers; what a burst took beyond that is given back.
+const ANSWERS_KEPT: usize = 128;
+
+/// What came for a question. Nobody else gets it, so it is shared with nobody.
+#[derive(Debug)]
+pub struct Answer {
+    /// The message.
+    pub message: Message,
+    /// Where it stands in the question's private inbox.
+    pub position: Position,
+}
+
+impl Answer {
+    /// The same as a record.
+    pub fn into_record(self, tenant: &Tenant) -> Arc<Record> {
+        let key = RoomKey::new(tenant.clone(), self.message.address.room.clone());
+        Arc::new(Record::new(Arc::new(key), self.position, Arc::new(self.message)))
+    }
+}
+
+/// The moment of a batch of questions, on both clocks: read once for all of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    now: Timestamp,
+    monotonic: Duration,
+}
+
 /// Where the answers for one asker arrive, each with the number of its question.
-#[derive(Default)]
 struct Inbox {
-    answers: Mutex<VecDeque<(u64, Arc<Record>)>>,
+    tenant: Tenant,
+    answers: Mutex<VecDeque<(u64, Answer)>>,
     waker: AtomicWaker,
 }
 
 /// A question that waits for its answer.
 pub(super) struct Waiter {
-    tenant: Tenant,
     inbox: Arc<Inbox>,
     question: u64,
 }
 
-impl Waiter {
-    fn give(self, record: Arc<Record>) {
-        let is_first = {
-            let mut answers = lock(&self.inbox.answers);
-            answers.push_back((self.question, record));
-            answers.len() == 1
+/// Answers of one batch on their way. Those for one asker in a row are handed over together, so that it is woken once.
+#[derive(Default)]
+pub(super) struct Given {
+    inbox: Option<Arc<Inbox>>,
+    answers: Vec<(u64, Answer)>,
+}
+
+impl Given {
+    pub(super) fn add(&mut self, Waiter { inbox, question }: Waiter, answer: Answer) {
+        if self.inbox.as_ref().is_none_or(|last| !Arc::ptr_eq(last, &inbox)) {
+            self.hand_over();
+            self.inbox = Some(inbox);
+        }
+        self.answers.push((question, answer));
+    }
+
+    pub(super) fn hand_over(&mut self) {
+        let Some(inbox) = self.inbox.take() else { return };
+        let was_empty = {
+            let mut answers = lock(&inbox.answers);
+            let was_empty = answers.is_empty();
+            answers.extend(self.answers.drain(..));
+            was_empty
         };
-        // The asker takes all that there is, so the others need not wake it.
-        if is_first {
-            self.inbox.waker.wake();
+        // The asker takes all that there is, so whoever finds some there need not wake it.
+        if was_empty {
+            inbox.waker.wake();
         }
     }
+}
+
+/// The name of a reply inbox, found by what stands behind its `@`: that is what the address of an answer holds.
+#[derive(PartialEq, Eq)]
+struct Name(RoomName);
+
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        behind_at(&self.0)
+    }
+}
+
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        behind_at(&self.0).hash(state);
+    }
+}
+
+fn behind_at(name: &RoomName) -> &str {
+    let text = name.as_str();
+    text.strip_prefix('@').unwrap_or(text)
 }
 
 /// Questions of this node that wait for an answer, by their reply inbox.
 #[derive(Default)]
 pub(super) struct Replies {
-    waiting: Mutex<Map<RoomName, Waiter>>,
+    waiting: Mutex<Map<Name, Waiter>>,
 }
 
 impl Replies {
-    /// The question that has this reply inbox. It is given to one answer only.
-    pub(super) fn take(&self, tenant: &Tenant, name: &RoomName) -> Option<Waiter> {
+    /// The question that has the reply inbox which `target` names, and that inbox. It is given to one answer only.
+    pub(super) fn take(&self, tenant: &Tenant, target: &Target) -> Option<(RoomName, Waiter)> {
+        let name = match target {
+            Target::Inbox(agent) if agent.is_reply() => agent.as_str(),
+            Target::Channel(address) if address.room.is_reply() => behind_at(&address.room),
+            _ => return None,
+        };
         let mut waiting = lock(&self.waiting);
-        if waiting.get(name)?.tenant != *tenant {
+        let (name, waiter) = waiting.remove_entry(name)?;
+        if waiter.inbox.tenant != *tenant {
+            waiting.insert(name, waiter);
             return None;
         }
-        waiting.remove(name)
+        Some((name.0, waiter))
     }
 
     fn forget<'a>(&self, names: impl Iterator<Item = &'a RoomName>) {
         let mut waiting = lock(&self.waiting);
-        names.for_each(|name| drop(waiting.remove(name)));
+        names.for_each(|name| drop(waiting.remove(behind_at(name))));
     }
 }
 
 struct Open<T> {
     tag: T,
     name: RoomName,
-    target: Target,
+    target: Arc<Target>,
     timeout: Duration,
     until: Duration,
 }
@@ -79,12 +151,15 @@ struct Open<T> {
 /// One asker's questions that are under way, each with a tag that comes back with its answer. Dropping it forgets them.
 pub struct Questions<T> {
     shared: Arc<Shared>,
-    tenant: Tenant,
     inbox: Arc<Inbox>,
     open: Map<u64, Open<T>>,
     last: u64,
-    /// What is to be told: an answer, or that the time is over.
-    ready: VecDeque<(u64, Option<Arc<Record>>)>,
+    /// Where the last question went, shared by those that go there too.
+    target: Option<Arc<Target>>,
+    /// Answers that are to be told.
+    ready: VecDeque<(u64, Answer)>,
+    /// Questions whose time is over, which is to be told.
+    over: VecDeque<u64>,
     /// When to look for questions whose time is over. A deadline that comes later starts no new timer.
     alarm: Option<(Duration, BoxFuture<'static, ()>)>,
 }
@@ -101,25 +176,30 @@ impl<T> Questions<T> {
     }
 
     /// Takes a question on: answers with its number, and with the message that the caller must publish now.
-    pub fn ask(&mut self, publish: Publish, timeout: Duration, tag: T) -> (u64, Publish) {
+    pub fn ask(&mut self, publish: Publish, timeout: Duration, tag: T, at: Moment) -> (u64, Publish) {
         let env = &self.shared.env;
-        let (id, random) = (self.shared.ids.next(), env.random.next_u64());
+        let (id, random) = (self.shared.ids.next_at(at.now), env.random.next_u64());
         let name = RoomName::reply(id, random);
         self.last += 1;
         let question = self.last;
-        let waiter = Waiter { tenant: self.tenant.clone(), inbox: self.inbox.clone(), question };
-        lock(&self.shared.replies.waiting).insert(name.clone(), waiter);
 
         let mut publish = publish;
-        let id = publish.id.get_or_insert(MessageId::Ulid(id)).to_string();
+        let id = publish.id.get_or_insert(MessageId::Ulid(id));
         let extras = publish.extras.get_or_insert_default();
-        extras.reply_to = Some(name.as_str().into());
-        extras.correlation_id.get_or_insert_with(|| id.into());
-        let until = env.clock.monotonic().saturating_add(timeout);
-        if self.alarm.as_ref().is_none_or(|(at, _)| until < *at) {
+        extras.reply_to = Some(name.shared());
+        if extras.correlation_id.is_none() {
+            extras.correlation_id = Some(text_of(id));
+        }
+        let until = at.monotonic.saturating_add(timeout);
+        if self.alarm.as_ref().is_none_or(|(first, _)| until < *first) {
             self.alarm = Some((until, env.clock.sleep(timeout)));
         }
-        let target = publish.target.clone();
+        let target = match &self.target {
+            Some(last) if **last == publish.target => last.clone(),
+            _ => self.target.insert(Arc::new(publish.target.clone())).clone(),
+        };
+        let waiter = Waiter { inbox: self.inbox.clone(), question };
+        lock(&self.shared.replies.waiting).insert(Name(name.clone()), waiter);
         self.open.insert(question, Open { tag, name, target, timeout, until });
         (question, publish)
     }
@@ -132,24 +212,33 @@ impl<T> Questions<T> {
     }
 
     /// The next answer, or the error of a question whose time is over. To be called until there is none.
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Option<(T, Result<Arc<Record>>)> {
-        loop {
-            if self.ready.is_empty() {
-                self.inbox.waker.register(cx.waker());
-                let answers = std::mem::take(&mut *lock(&self.inbox.answers));
-                self.ready.extend(answers.into_iter().map(|(question, record)| (question, Some(record))));
-            }
-            if self.ready.is_empty() {
-                self.poll_alarm(cx);
-            }
-            let (question, record) = self.ready.pop_front()?;
-            let Some(open) = self.open.remove(&question) else { continue };
-            let result = record.ok_or_else(|| {
-                self.shared.replies.forget(std::iter::once(&open.name));
-                self.shared.no_answer(&self.tenant, &open.target, open.timeout)
-            });
-            return Some((open.tag, result));
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Option<(T, Result<Answer>)> {
+        if self.ready.is_empty() {
+            self.fetch(cx);
         }
+        while let Some((question, answer)) = self.ready.pop_front() {
+            if let Some(open) = self.open.remove(&question) {
+                return Some((open.tag, Ok(answer)));
+            }
+        }
+        self.poll_alarm(cx);
+        while let Some(question) = self.over.pop_front() {
+            if let Some(open) = self.open.remove(&question) {
+                self.shared.replies.forget(std::iter::once(&open.name));
+                let error = self.shared.no_answer(&self.inbox.tenant, &open.target, open.timeout);
+                return Some((open.tag, Err(error)));
+            }
+        }
+        None
+    }
+
+    /// Takes all answers that are there.
+    fn fetch(&mut self, cx: &mut Context<'_>) {
+        if self.ready.capacity() > ANSWERS_KEPT {
+            self.ready = VecDeque::new();
+        }
+        self.inbox.waker.register(cx.waker());
+        std::mem::swap(&mut self.ready, &mut *lock(&self.inbox.answers));
     }
 
     /// Puts those whose time is over among what is to be told, and sets the alarm for the next one.
@@ -162,11 +251,19 @@ impl<T> Questions<T> {
             let mut over: Vec<u64> =
                 self.open.iter().filter(|(_, o)| o.until <= now).map(|(n, _)| *n).collect();
             over.sort_unstable();
-            self.ready.extend(over.into_iter().map(|question| (question, None)));
+            self.over.extend(over);
             let next = self.open.values().map(|o| o.until).filter(|until| *until > now).min();
             self.alarm = next.map(|until| (until, self.shared.env.clock.sleep(until - now)));
         }
     }
+}
+
+/// The text of an id, to be shared.
+fn text_of(id: &MessageId) -> Arc<str> {
+    let MessageId::Ulid(value) = id else { return id.to_string().into() };
+    let mut text = *b"arq_00000000000000000000000000";
+    text[4..].copy_from_slice(&encode_ulid(*value));
+    std::str::from_utf8(&text).expect("the alphabet is ASCII").into()
 }
 
 impl<T> Drop for Questions<T> {
@@ -178,26 +275,34 @@ impl<T> Drop for Questions<T> {
 impl Bus {
     /// For an asker who has many questions under way.
     pub fn questions<T>(&self, ctx: &Ctx) -> Questions<T> {
+        let (tenant, answers, waker) = (ctx.tenant().clone(), Mutex::default(), AtomicWaker::new());
         Questions {
             shared: self.shared.clone(),
-            tenant: ctx.tenant().clone(),
-            inbox: Arc::default(),
+            inbox: Arc::new(Inbox { tenant, answers, waker }),
             open: Map::default(),
             last: 0,
+            target: None,
             ready: VecDeque::new(),
+            over: VecDeque::new(),
             alarm: None,
         }
+    }
+
+    /// This moment, for questions that are asked now.
+    pub fn moment(&self) -> Moment {
+        let clock = &self.shared.env.clock;
+        Moment { now: clock.now(), monotonic: clock.monotonic() }
     }
 
     /// Publishes a question and waits for its answer.
     pub async fn request(&self, ctx: &Ctx, publish: Publish, timeout: Duration) -> Result<Arc<Record>> {
         self.check_timeout(timeout)?;
         let mut questions = self.questions(ctx);
-        let (_, publish) = questions.ask(publish, timeout, ());
+        let (_, publish) = questions.ask(publish, timeout, (), self.moment());
         let stored = self.publish(ctx, vec![publish]).await.pop();
         stored.unwrap_or_else(|| Err(Error::new(Code::Internal, "no receipt")))?;
         std::future::poll_fn(|cx| match questions.poll(cx) {
-            Some(((), result)) => Poll::Ready(result),
+            Some(((), result)) => Poll::Ready(result.map(|answer| answer.into_record(ctx.tenant()))),
             None => Poll::Pending,
         })
         .await
@@ -234,17 +339,5 @@ impl Shared {
         Error::new(Code::Timeout, text)
             .with_outcome(Outcome::Unknown)
             .with_hint("start a replier (`arqon reply`), or allow more time")
-    }
-
-    /// Delivers an answer to the request that waits for it, if one does.
-    pub(super) fn answer(&self, ctx: &Ctx, waiter: Option<Waiter>, message: Message) -> Position {
-        let Some(waiter) = waiter else {
-            self.counters.expired.fetch_add(1, Relaxed);
-            return Position::new(Epoch::memory(0), 0);
-        };
-        let key = RoomKey::new(ctx.tenant().clone(), message.address.room.clone());
-        let position = Position::new(Epoch::memory(self.ids.next_at(message.stored_at) as u64), 1);
-        waiter.give(Arc::new(Record::new(Arc::new(key), position, Arc::new(message))));
-        position
     }
 }

@@ -85,8 +85,12 @@ fn receipt_value(receipt: &Receipt) -> Value {
 /// A question, and how long to wait for its answer.
 pub(super) fn question(args: &mut Args) -> Result<(Publish, Duration)> {
     let publish = target_and_payload(args)?;
-    let timeout = args.number("timeout_ms")?.unwrap_or(TIMEOUT_DEFAULT_MS);
-    Ok((publish, Duration::from_millis(timeout)))
+    Ok((publish, timeout(args.number("timeout_ms")?)))
+}
+
+/// How long to wait for an answer.
+pub(super) fn timeout(ms: Option<u64>) -> Duration {
+    Duration::from_millis(ms.unwrap_or(TIMEOUT_DEFAULT_MS))
 }
 
 pub(super) fn request(mut call: Call) -> BoxFuture<'static, Result<Value>> {

@@ -1,10 +1,9 @@
 //! Many questions of one asker under way at once.
 
 use crate::world::*;
-use arqon_core::bus::Questions;
-use arqon_core::{Code, Ctx, Error, Record, Result, Role};
+use arqon_core::bus::{Answer, Questions};
+use arqon_core::{Code, Ctx, Error, Result, Role};
 use futures_util::task::noop_waker;
-use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
@@ -12,8 +11,9 @@ use std::time::Duration;
 fn told(questions: &mut Questions<u32>) -> Vec<(u32, Result<String, Code>)> {
     let waker = noop_waker();
     let mut cx = Context::from_waker(&waker);
-    let said = |result: Result<Arc<Record>>| match result {
-        Ok(record) => Ok(text(&record)),
+    let tenant = user("asker").tenant().clone();
+    let said = |result: Result<Answer>| match result {
+        Ok(answer) => Ok(text(&answer.into_record(&tenant))),
         Err(error) => Err(Error::code(&error)),
     };
     std::iter::from_fn(|| questions.poll(&mut cx)).map(|(tag, result)| (tag, said(result))).collect()
@@ -21,7 +21,8 @@ fn told(questions: &mut Questions<u32>) -> Vec<(u32, Result<String, Code>)> {
 
 /// Asks, and answers with the reply inbox of the question.
 async fn ask(world: &World, ctx: &Ctx, questions: &mut Questions<u32>, (tag, seconds): (u32, u64)) -> String {
-    let (_, publish) = questions.ask(message("math:double", "?"), Duration::from_secs(seconds), tag);
+    let (time, at) = (Duration::from_secs(seconds), world.bus.moment());
+    let (_, publish) = questions.ask(message("math:double", "?"), time, tag, at);
     let inbox = publish.extras.as_ref().unwrap().reply_to.as_ref().unwrap().to_string();
     world.publish(ctx, publish).await.unwrap();
     inbox
@@ -75,7 +76,8 @@ async fn nobody_but_the_tenant_answers_and_what_is_taken_back_is_forgotten() {
     world.say(&inbox, "from inside").await;
     assert_eq!(told(&mut questions), [(1, Ok("from inside".to_owned()))]);
 
-    let (number, publish) = questions.ask(message("math:double", "?"), Duration::from_secs(5), 2);
+    let (time, at) = (Duration::from_secs(5), world.bus.moment());
+    let (number, publish) = questions.ask(message("math:double", "?"), time, 2, at);
     let inbox = publish.extras.unwrap().reply_to.unwrap();
     assert_eq!((questions.refused(number), questions.refused(number)), (Some(2), None));
     world.say(&inbox, "too late").await;

@@ -1,7 +1,7 @@
 //! JSON envelope → core, for what clients send.
 
 use crate::field::Field;
-use crate::incoming::{Command, ID_MAX, Incoming, Rejected, Sent};
+use crate::incoming::{Command, ID_MAX, Incoming, Question, Rejected, Sent};
 use crate::members::{Members, kind};
 use crate::scan::{Scanner, compact};
 use crate::target::TargetMemo;
@@ -71,9 +71,27 @@ impl Decoder {
         match &*kind {
             "message" => self.publish(members, frame, Kind::Message).map(Incoming::Publish),
             "telemetry" => self.publish(members, frame, Kind::Telemetry).map(Incoming::Publish),
-            "command" => command(members, frame).map(Incoming::Command),
+            "command" => self.command(members, frame),
             other => Err(refuse_type(other)),
         }
+    }
+
+    fn command(&mut self, m: &mut Members<'_>, frame: &Bytes) -> Result<Incoming> {
+        let id: Option<Box<str>> = m.text(Field::Id)?.map(Box::from);
+        if id.as_ref().is_some_and(|id| id.len() > ID_MAX) {
+            return Err(Error::invalid("id", format!("expected at most {ID_MAX} bytes")));
+        }
+        let plain = m.question.take();
+        if let Some(asked) = plain.and_then(|plain| plain.read((m.whole(), frame), &mut self.targets)) {
+            let (publish, timeout_ms) = asked;
+            return Ok(Incoming::Question(Question { id, publish, timeout_ms }));
+        }
+        let Some(name) = m.text(Field::Command)? else { return Err(missing_command()) };
+        let args = match m.object(Field::Args, frame)? {
+            Some(raw) => args_from_object(&raw)?,
+            None => Args::default(),
+        };
+        Ok(Incoming::Command(Command { id, name: name.into(), args }))
     }
 
     /// `to`, or its synonym `address`, or `room` and `channel`.
@@ -148,7 +166,7 @@ pub fn payload(json: &Bytes) -> Result<Bytes> {
 
 /// Extras in their box, if there are any.
 pub(crate) fn boxed(extras: Extras) -> Option<Box<Extras>> {
-    (extras != Extras::default()).then(|| Box::new(extras))
+    (!extras.is_empty()).then(|| Box::new(extras))
 }
 
 /// The error for a `type` that clients do not send.
@@ -221,22 +239,4 @@ pub(crate) fn pair_producer(id: Option<Arc<str>>, sequence: Option<u64>) -> Resu
             Err(Error::invalid("producer", "missing; `producer` and `sequence` belong together"))
         }
     }
-}
-
-fn command(members: &Members<'_>, frame: &Bytes) -> Result<Command> {
-    let id: Option<Box<str>> = members.text(Field::Id)?.map(|id| id.into_owned().into());
-    if id.as_ref().is_some_and(|id| id.len() > ID_MAX) {
-        return Err(Error::invalid("id", format!("expected at most {ID_MAX} bytes")));
-    }
-    let Some(name) = members.text(Field::Command)? else {
-        return Err(Error::invalid(
-            "command",
-            "missing; expected the name of a command, such as `subscribe`",
-        ));
-    };
-    let args = match members.object(Field::Args, frame)? {
-        Some(raw) => args_from_object(&raw)?,
-        None => Args::default(),
-    };
-    Ok(Command { id, name: name.into_owned().into(), args })
 }

@@ -8,7 +8,7 @@ use crate::outgoing::{Stamp, Welcome, outcome_text};
 use crate::text::{decimal, position, string};
 use crate::time::write_timestamp;
 use crate::value::write_value;
-use arqon_core::bus::Receipt;
+use arqon_core::bus::{Answer, Receipt};
 use arqon_core::message::Extras;
 use arqon_core::value::Value;
 use arqon_core::{Error, Gap, Message, Position, Priority, Record};
@@ -149,6 +149,19 @@ pub fn write_response(out: &mut Vec<u8>, stamp: &Stamp, request_id: Option<&str>
     response_head(out, stamp, request_id);
     write_value(out, data);
     out.extend_from_slice(b"}}");
+}
+
+/// Appends the answer to a question: the same as [`write_response`] with a record.
+pub fn write_answer(out: &mut Vec<u8>, stamp: &Stamp, request_id: Option<&str>, answer: &Answer) {
+    out.reserve(2 * FIXED + answer.message.weight());
+    response_head(out, stamp, request_id);
+    write_answer_data(out, answer);
+    out.extend_from_slice(b"}}");
+}
+
+pub(crate) fn write_answer_data(out: &mut Vec<u8>, answer: &Answer) {
+    out.push(b'{');
+    members(out, &answer.message, Some(answer.position));
 }
 
 fn response_head(out: &mut Vec<u8>, stamp: &Stamp, request_id: Option<&str>) {

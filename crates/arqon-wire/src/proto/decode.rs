@@ -2,8 +2,9 @@
 
 use super::field as f;
 use super::v1::{Confirm, Envelope, Type};
-use crate::incoming::{Command, ID_MAX, Incoming, Rejected, Sent};
+use crate::incoming::{Command, ID_MAX, Incoming, Question, Rejected, Sent};
 use crate::json::{boxed, check_version_text, missing_type, pair_producer};
+use crate::question::PlainQuestion;
 use crate::scan::{Scanner, compact};
 use crate::target::TargetMemo;
 use crate::value::args_from_object;
@@ -40,7 +41,7 @@ impl Decoder {
         match Type::try_from(e.r#type) {
             Ok(Type::Message) => self.publish(e, Kind::Message).map(Incoming::Publish),
             Ok(Type::Telemetry) => self.publish(e, Kind::Telemetry).map(Incoming::Publish),
-            Ok(Type::Command) => command(e).map(Incoming::Command),
+            Ok(Type::Command) => self.command(e),
             Ok(Type::Unspecified) => Err(missing_type()),
             Ok(other @ (Type::Response | Type::Error | Type::Gap | Type::Ended)) => {
                 let name = other.as_str_name().trim_start_matches("TYPE_").to_ascii_lowercase();
@@ -48,6 +49,33 @@ impl Decoder {
             }
             Err(_) => Err(crate::json::refuse_type(&e.r#type.to_string())),
         }
+    }
+
+    fn command(&mut self, e: Envelope) -> Result<Incoming> {
+        if e.id.len() > ID_MAX {
+            return Err(Error::invalid("id", format!("expected at most {ID_MAX} bytes")));
+        }
+        if e.command.is_empty() {
+            return Err(crate::json::missing_command());
+        }
+        let id = some(&e.id).map(Box::from);
+        if e.command == "request"
+            && let Some((publish, timeout_ms)) = self.question(&e.args)
+        {
+            return Ok(Incoming::Question(Question { id, publish, timeout_ms }));
+        }
+        let args =
+            object("args", e.args)?.map_or_else(|| Ok(Args::default()), |raw| args_from_object(&raw))?;
+        Ok(Incoming::Command(Command { id, name: e.command.into(), args }))
+    }
+
+    /// The message of a question and its time-out, if its arguments are plain.
+    fn question(&mut self, args: &Bytes) -> Option<(Publish, Option<u64>)> {
+        let text = std::str::from_utf8(args).ok()?;
+        let mut scanner = Scanner::one_level_deep(text);
+        let plain = PlainQuestion::scan(&mut scanner)?;
+        scanner.end().ok()?;
+        plain.read((text, args), &mut self.targets)
     }
 
     fn publish(&mut self, e: Envelope, kind: Kind) -> Result<Sent> {
@@ -124,15 +152,4 @@ fn unknown(extra: Bytes) -> Result<Option<Bytes>> {
         ));
     }
     Ok((!members.unknown.is_empty()).then(|| members.unknown.into()))
-}
-
-fn command(e: Envelope) -> Result<Command> {
-    if e.id.len() > ID_MAX {
-        return Err(Error::invalid("id", format!("expected at most {ID_MAX} bytes")));
-    }
-    if e.command.is_empty() {
-        return Err(crate::json::missing_command());
-    }
-    let args = object("args", e.args)?.map_or_else(|| Ok(Args::default()), |raw| args_from_object(&raw))?;
-    Ok(Command { id: some(&e.id).map(Box::from), name: e.command.into(), args })
 }

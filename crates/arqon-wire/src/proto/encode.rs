@@ -5,7 +5,7 @@ use super::{FORM, field as f};
 use crate::outgoing::{Stamp, Welcome};
 use crate::text::position;
 use crate::value::write_value;
-use arqon_core::bus::Receipt;
+use arqon_core::bus::{Answer, Receipt};
 use arqon_core::message::Extras;
 use arqon_core::value::Value;
 use arqon_core::{Error, Gap, Message, Position, Record};
@@ -109,6 +109,11 @@ fn head(out: &mut Vec<u8>, kind: Type, stamp: &Stamp) {
 /// Appends the answer to a command.
 pub fn write_response(out: &mut Vec<u8>, stamp: &Stamp, request_id: Option<&str>, data: &Value) {
     response(out, stamp, request_id, |out| write_value(out, data));
+}
+
+/// Appends the answer to a question: the same as [`write_response`] with a record.
+pub fn write_answer(out: &mut Vec<u8>, stamp: &Stamp, request_id: Option<&str>, answer: &Answer) {
+    response(out, stamp, request_id, |out| crate::json::write_answer_data(out, answer));
 }
 
 /// Appends the confirmation of a publish.

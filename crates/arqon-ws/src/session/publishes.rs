@@ -2,7 +2,7 @@
 //!
 //! Invariant: answers are given in the order of the messages, and what is under way is bounded by batches and bytes.
 
-use arqon_core::bus::{Publish, Publishing, Receipt};
+use arqon_core::bus::{Moment, Publish, Publishing, Receipt};
 use arqon_core::{MessageId, Result};
 use arqon_wire::{Form, Sent};
 use std::collections::VecDeque;
@@ -35,6 +35,8 @@ pub(crate) struct Gathered {
     pub(crate) messages: Vec<Publish>,
     asked: Vec<Asked>,
     bytes: usize,
+    /// When its first question was asked.
+    pub(crate) moment: Option<Moment>,
 }
 
 impl Gathered {

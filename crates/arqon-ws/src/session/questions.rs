@@ -5,11 +5,11 @@
 use super::output::HIGH;
 use super::publishes::Gathered;
 use super::{Session, Stream};
-use arqon_core::value::Value;
-use arqon_core::{Delivery, Error, Record, Result};
-use arqon_wire::{Command, Form};
-use std::sync::Arc;
+use arqon_core::bus::{Answer, Publish};
+use arqon_core::{Error, Result, Timestamp};
+use arqon_wire::{Command, Form, Question, Stamp};
 use std::task::Context;
+use std::time::Duration;
 
 /// Questions under way before reading pauses.
 const OPEN: usize = 1024;
@@ -23,16 +23,35 @@ pub(super) struct Asker {
 pub(super) type Questions = arqon_core::bus::Questions<Asker>;
 
 impl<S: Stream> Session<S> {
-    /// Takes on a `request`; `more` is how many like it may follow in this read.
-    pub(super) fn ask(&mut self, form: Form, command: Command, (gathered, more): (&mut Gathered, usize)) {
+    /// Takes on a question; `more` is how many like it may follow in this read.
+    pub(super) fn ask(&mut self, form: Form, question: Question, (gathered, more): (&mut Gathered, usize)) {
+        let Question { id, publish, timeout_ms } = question;
+        let admitted = self.door.bus.admit_question(&self.ctx, timeout_ms);
+        self.put(Asker { id, form }, admitted.map(|timeout| (publish, timeout)), (gathered, more));
+    }
+
+    /// The same for a `request` that came as any command.
+    pub(super) fn request(&mut self, form: Form, command: Command, to: (&mut Gathered, usize)) {
         let Command { id, args, .. } = command;
+        let admitted = self.door.bus.admit_request(&self.ctx, args);
+        self.put(Asker { id, form }, admitted, to);
+    }
+
+    fn put(
+        &mut self,
+        asker: Asker,
+        admitted: Result<(Publish, Duration)>,
+        (gathered, more): (&mut Gathered, usize),
+    ) {
         let bus = &self.door.bus;
-        match bus.admit_request(&self.ctx, args) {
+        match admitted {
             Ok((publish, timeout)) => {
                 let questions = self.questions.get_or_insert_with(|| Box::new(bus.questions(&self.ctx)));
-                gathered.add_question(form, questions.ask(publish, timeout, Asker { id, form }), more);
+                let at = *gathered.moment.get_or_insert_with(|| bus.moment());
+                let form = asker.form;
+                gathered.add_question(form, questions.ask(publish, timeout, asker, at), more);
             }
-            Err(error) => self.tell_answer(&Asker { id, form }, Err(error)),
+            Err(error) => self.tell_failure(&asker, &error),
         }
     }
 
@@ -44,12 +63,20 @@ impl<S: Stream> Session<S> {
     /// Writes the answers that are there, as much as may wait to be written. Answers whether there were any.
     pub(super) fn tell_answers(&mut self, cx: &mut Context<'_>) -> bool {
         let mut any = false;
+        let mut at = None;
         while self.output.pending() < HIGH
             && let Some(questions) = &mut self.questions
             && let Some((asker, result)) = questions.poll(cx)
         {
             any = true;
-            self.tell_answer(&asker, result);
+            match result {
+                Ok(answer) => {
+                    // One look at the clock for all that are told together.
+                    let at = *at.get_or_insert_with(|| self.door.bus.env().clock.now());
+                    self.tell_answer(&asker, &answer, at);
+                }
+                Err(error) => self.tell_failure(&asker, &error),
+            }
         }
         any
     }
@@ -59,21 +86,20 @@ impl<S: Stream> Session<S> {
         let asker = self.questions.as_mut().and_then(|questions| questions.refused(question));
         // Else its time was over before, and that was told.
         if let Some(asker) = asker {
-            self.tell_answer(&asker, Err(error.clone()));
+            self.tell_failure(&asker, error);
         }
     }
 
-    fn tell_answer(&mut self, Asker { id, form }: &Asker, result: Result<Arc<Record>>) {
-        self.door.bus.count_answer(result.is_err());
-        match result {
-            // Without an id nobody could tell what the answer belongs to.
-            Ok(_) if id.is_none() => {}
-            Ok(record) => {
-                let answer = Value::Delivery(Delivery::Record { record, attempt: 0 });
-                let stamp = self.stamp();
-                self.output.message(*form, |out| form.write_response(out, &stamp, id.as_deref(), &answer));
-            }
-            Err(error) => self.refuse(*form, id.as_deref(), &error),
-        }
+    fn tell_answer(&mut self, Asker { id, form }: &Asker, answer: &Answer, at: Timestamp) {
+        self.door.bus.count_answer(false);
+        // Without an id nobody could tell what the answer belongs to.
+        let Some(id) = id.as_deref() else { return };
+        let stamp = Stamp { id: self.door.bus.ids().message_id_at(at), at };
+        self.output.message(*form, |out| form.write_answer(out, &stamp, Some(id), answer));
+    }
+
+    fn tell_failure(&mut self, Asker { id, form }: &Asker, error: &Error) {
+        self.door.bus.count_answer(true);
+        self.refuse(*form, id.as_deref(), error);
     }
 }

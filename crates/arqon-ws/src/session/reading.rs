@@ -90,9 +90,13 @@ impl<S: Stream> Session<S> {
         self.form = form;
         match self.decoder.decode(form, frame) {
             Ok(Incoming::Publish(sent)) => gathered.add(form, sent, self.input.len() / frame.len().max(1)),
+            Ok(Incoming::Question(question)) => {
+                let more = self.input.len() / frame.len().max(1);
+                self.ask(form, question, (gathered, more));
+            }
             Ok(Incoming::Command(command)) if &*command.name == "request" => {
                 let more = self.input.len() / frame.len().max(1);
-                self.ask(form, command, (gathered, more));
+                self.request(form, command, (gathered, more));
             }
             Ok(Incoming::Command(command)) => {
                 // What was sent before the command goes in before it.
