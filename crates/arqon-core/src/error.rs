@@ -2,6 +2,7 @@
 //!
 //! Invariant: the public text never contains a source's text; `Display` prints the public part only.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,6 +118,7 @@ pub struct Error(Box<Inner>);
 struct Inner {
     code: Code,
     message: String,
+    reason: Option<Cow<'static, str>>,
     field: Option<String>,
     hint: Option<String>,
     retry_after: Option<Duration>,
@@ -130,6 +132,7 @@ impl Error {
         Error(Box::new(Inner {
             code,
             message: message.into(),
+            reason: None,
             field: None,
             hint: None,
             retry_after: None,
@@ -146,6 +149,14 @@ impl Error {
     /// A fault of ours; the cause is kept for the log.
     pub fn internal(source: impl std::error::Error + Send + Sync + 'static) -> Self {
         Error::new(Code::Internal, "an internal fault; the server's log has the cause").with_source(source)
+    }
+
+    /// Says which of the reasons of the operation it is (`CHANNEL_EXISTS`), for those who know them: a code says how to
+    /// react, a reason what happened. The row of the operation lists it.
+    #[must_use]
+    pub fn with_reason(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
+        self.0.reason = Some(reason.into());
+        self
     }
 
     /// Names the field at fault.
@@ -191,6 +202,10 @@ impl Error {
     pub fn message(&self) -> &str {
         &self.0.message
     }
+    /// The reason that the operation's row lists, if there is one.
+    pub fn reason(&self) -> Option<&str> {
+        self.0.reason.as_deref()
+    }
     /// The field at fault, as a dotted path.
     pub fn field(&self) -> Option<&str> {
         self.0.field.as_deref()
@@ -223,6 +238,7 @@ impl fmt::Debug for Error {
         f.debug_struct("Error")
             .field("code", &self.0.code)
             .field("message", &self.0.message)
+            .field("reason", &self.0.reason)
             .field("field", &self.0.field)
             .field("outcome", &self.0.outcome)
             .field("source", &self.0.source)

@@ -1,5 +1,5 @@
-//! The one table of operations: name, arguments, right, rate, route and dispatch. Every door and every document is
-//! made from it; there is no second list.
+//! The one table of operations: name, arguments, right, rate, reasons, route and dispatch. Every door, `help` and every
+//! document is made from it; there is no second list.
 
 mod messages;
 mod rooms;
@@ -24,6 +24,8 @@ pub enum ArgKind {
     Text,
     /// A whole number, 0 or more.
     Number,
+    /// Any number, 0 or more.
+    Decimal,
     /// True or false.
     Flag,
     /// A list of texts.
@@ -38,6 +40,7 @@ impl ArgKind {
         match self {
             ArgKind::Text => "string",
             ArgKind::Number => "integer",
+            ArgKind::Decimal => "number",
             ArgKind::Flag => "boolean",
             ArgKind::Texts => "list of strings",
             ArgKind::Json => "any",
@@ -80,10 +83,67 @@ pub struct Route {
     pub path: &'static str,
 }
 
+/// What an operation is about; documents and `help` are ordered by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Category {
+    /// The server itself, and this connection to it.
+    System,
+    /// Sending and asking.
+    Messages,
+    /// Receiving, and what could not be handled.
+    Subscriptions,
+    /// Rooms, channels and how they deliver.
+    Channels,
+    /// Versioned values under keys.
+    Store,
+    /// Messages that are sent later, or again and again.
+    Cron,
+}
+
+impl Category {
+    /// All of them, in the order of the documents.
+    pub const ALL: [Category; 6] = [
+        Category::System,
+        Category::Messages,
+        Category::Subscriptions,
+        Category::Channels,
+        Category::Store,
+        Category::Cron,
+    ];
+
+    /// The word in documents and in `help`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Category::System => "system",
+            Category::Messages => "messages",
+            Category::Subscriptions => "subscriptions",
+            Category::Channels => "channels",
+            Category::Store => "store",
+            Category::Cron => "cron",
+        }
+    }
+}
+
+/// A cause of a refusal that callers may want to tell from others of the same code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reason {
+    /// Its name on every wire, beside the code.
+    pub name: &'static str,
+    /// The code that it comes with.
+    pub code: Code,
+    /// When it is given.
+    pub doc: &'static str,
+}
+
 /// One operation.
+#[derive(Clone, Copy)]
 pub struct Operation {
     /// Its name on every wire.
     pub name: &'static str,
+    /// Other names that it answers to.
+    pub aliases: &'static [&'static str],
+    /// What it is about.
+    pub category: Category,
     /// What it does, in a sentence.
     pub summary: &'static str,
     /// What it takes.
@@ -100,6 +160,10 @@ pub struct Operation {
     pub route: Option<Route>,
     /// Arguments that work, as JSON.
     pub example: &'static str,
+    /// Its own causes of refusal; what any operation may answer with is not repeated.
+    pub reasons: &'static [Reason],
+    /// The reason that goes with `INTERNAL_ERROR`.
+    pub fault: &'static str,
     pub(crate) run: fn(Call) -> BoxFuture<'static, Result<Value>>,
 }
 
@@ -168,7 +232,8 @@ impl Bus {
         let answer = match admit(self, ctx, name) {
             Ok(operation) => {
                 let (bus, ctx, connection) = (self.clone(), ctx.clone(), connection.cloned());
-                (operation.run)(Call { bus, ctx, connection, args, operation }).await
+                let answer = (operation.run)(Call { bus, ctx, connection, args, operation }).await;
+                answer.map_err(|error| reasoned(operation, error))
             }
             Err(refused) => Err(refused),
         };
@@ -207,9 +272,9 @@ pub fn all() -> &'static [Operation] {
     table::TABLE
 }
 
-/// The operation of that name.
+/// The operation of that name, or of that other name.
 pub fn find(name: &str) -> Option<&'static Operation> {
-    all().iter().find(|o| o.name == name)
+    all().iter().find(|o| o.name == name).or_else(|| all().iter().find(|o| o.aliases.contains(&name)))
 }
 
 /// The error for a name that is none, with the nearest that is.
@@ -244,13 +309,46 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_routes_name_arguments() {
-        for (i, operation) in all().iter().enumerate() {
-            assert!(all()[..i].iter().all(|other| other.name != operation.name), "{}", operation.name);
+        let mut names: Vec<&str> =
+            all().iter().flat_map(|o| o.aliases.iter().copied().chain([o.name])).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count, "a name or an alias is there twice");
+        for operation in all() {
             let Some(route) = operation.route else { continue };
             for part in route.path.split('/').filter_map(|p| p.strip_prefix('{')) {
                 let name = part.trim_end_matches('}');
                 let arg = operation.args.iter().find(|a| a.name == name);
                 assert!(arg.is_some_and(|a| a.required), "{}: {name}", operation.name);
+            }
+        }
+    }
+
+    #[test]
+    fn rows_stand_by_category_and_their_reasons_are_names() {
+        assert!(all().is_sorted_by_key(|o| o.category), "the documents go by category");
+        for operation in all() {
+            let names = operation.reasons.iter().map(|r| r.name).chain([operation.fault]);
+            for name in names {
+                let fine = |b: u8| b.is_ascii_uppercase() || b == b'_';
+                assert!(!name.is_empty() && name.bytes().all(fine), "{}: {name}", operation.name);
+                assert!(Code::parse(name).is_none(), "{}: {name} is a code", operation.name);
+            }
+            assert!(operation.reasons.iter().all(|r| !r.doc.is_empty()), "{}", operation.name);
+            assert!(
+                operation.example.starts_with('{') && operation.example.ends_with('}'),
+                "{}",
+                operation.name
+            );
+        }
+    }
+
+    #[test]
+    fn every_name_leads_to_its_row() {
+        for operation in all() {
+            for name in operation.aliases.iter().chain([&operation.name]) {
+                assert_eq!(find(name).map(|o| o.name), Some(operation.name));
             }
         }
     }

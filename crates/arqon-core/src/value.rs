@@ -137,6 +137,22 @@ impl Args {
         }
     }
 
+    /// An optional number, 0 or more, whole or not. Text is accepted, since query strings know only text.
+    pub fn decimal(&mut self, name: &str) -> Result<Option<f64>> {
+        let found = self.take(name);
+        let number = match &found {
+            None => return Ok(None),
+            Some(Value::Int(n)) => Some(*n as f64),
+            Some(Value::Float(n)) => Some(*n),
+            Some(Value::Text(text)) => text.parse::<f64>().ok(),
+            Some(_) => None,
+        };
+        match (number.filter(|n| n.is_finite() && *n >= 0.0), found) {
+            (Some(number), _) => Ok(Some(number)),
+            (None, other) => Err(wrong(name, "a number, 0 or more", &other.unwrap_or(Value::Null))),
+        }
+    }
+
     /// An optional boolean; the words `true` and `false` are accepted as text.
     pub fn flag(&mut self, name: &str) -> Result<Option<bool>> {
         match self.take(name) {

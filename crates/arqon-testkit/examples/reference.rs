@@ -3,7 +3,7 @@
 
 #![allow(clippy::print_stdout, reason = "a program that prints")]
 
-use arqon_core::operations::{self, Method, Operation};
+use arqon_core::operations::{self, Category, Method, Operation};
 use serde_json::json;
 use std::fmt::Write as _;
 
@@ -15,12 +15,13 @@ fn main() {
     println!("{parts:#}");
 }
 
-/// A table of all operations, then each with its arguments.
+/// A table of all operations for each category, then each operation with its arguments.
 fn operations_reference() -> String {
-    let mut out =
-        String::from("| operation | what it does | right | calls a minute | HTTP |\n|---|---|---|---|---|\n");
-    for operation in operations::all() {
-        row(&mut out, operation);
+    let mut out = String::new();
+    for category in Category::ALL {
+        let head = "| operation | what it does | right | calls a minute | HTTP |\n|---|---|---|---|---|";
+        writeln!(out, "\n**{}**\n\n{head}", category.as_str()).expect("writing to a string cannot fail");
+        operations::all().iter().filter(|o| o.category == category).for_each(|o| row(&mut out, o));
     }
     for operation in operations::all() {
         details(&mut out, operation);
@@ -40,7 +41,9 @@ fn row(out: &mut String, operation: &Operation) {
         None => "–".to_owned(),
     };
     let right = permission.as_str();
-    writeln!(out, "| [`{name}`](#{name}) | {} | `{right}` | {rate} | {route} |", cell(summary))
+    // Anchors have no dots.
+    let anchor = name.replace('.', "");
+    writeln!(out, "| [`{name}`](#{anchor}) | {} | `{right}` | {rate} | {route} |", cell(summary))
         .expect("writing to a string cannot fail");
 }
 
@@ -59,6 +62,18 @@ fn details(out: &mut String, operation: &Operation) {
         }
         if !operation.answer.is_empty() {
             writeln!(out, "Answers with {}.\n", operation.answer)?;
+        }
+        if !operation.aliases.is_empty() {
+            writeln!(out, "Also called `{}`.\n", operation.aliases.join("`, `"))?;
+        }
+        if !operation.reasons.is_empty() {
+            writeln!(out, "| reason | code | when |\n|---|---|---|")?;
+        }
+        for reason in operation.reasons {
+            writeln!(out, "| `{}` | `{}` | {} |", reason.name, reason.code.as_str(), cell(reason.doc))?;
+        }
+        if !operation.reasons.is_empty() {
+            writeln!(out)?;
         }
         write!(out, "```json\n{{\"type\":\"command\",\"command\":\"{}\",\"args\":", operation.name)?;
         writeln!(out, "{}}}\n```", operation.example)

@@ -12,10 +12,10 @@ use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Arguments that are kept as raw JSON, since they go into a message unread.
-const RAW: [&str; 2] = ["payload", "metadata"];
+/// Arguments that are kept as raw JSON, since they are kept or passed on unread.
+const RAW: [&str; 3] = ["payload", "metadata", "value"];
 
-/// Reads the arguments of a command from a JSON object. `payload` and `metadata` stay raw.
+/// Reads the arguments of a command from a JSON object. `payload`, `metadata` and `value` stay raw.
 pub fn args_from_json(json: &[u8]) -> Result<Args> {
     let text = std::str::from_utf8(json).map_err(|_| Error::invalid("args", "not UTF-8"))?;
     let broken = Scanner::whole(text).map_err(|fault| {

@@ -1,6 +1,6 @@
 //! `ping`, `help`, `status`, `create_token`.
 
-use super::{Call, Operation, all, find, unknown};
+use super::{Call, Category, Operation, all, find, unknown};
 use crate::bus::Metric;
 use crate::pattern::Pattern;
 use crate::port::Grant;
@@ -24,11 +24,27 @@ pub(super) fn help(mut call: Call) -> BoxFuture<'static, Result<Value>> {
     Box::pin(async move {
         let wanted = call.args.text("command")?;
         call.done()?;
-        let list = match wanted {
-            Some(name) => vec![describe(find(&name).ok_or_else(|| unknown(&name))?)],
-            None => all().iter().map(describe).collect(),
+        if let Some(name) = wanted {
+            let none = || unknown(&name).with_reason("COMMAND_NOT_FOUND");
+            let list = vec![describe(find(&name).ok_or_else(none)?)];
+            return Ok(Value::map([("commands", Value::List(list))]));
+        }
+        let role = call.ctx.principal.role;
+        let available = all().iter().filter(|o| role >= o.permission.least_role());
+        let named = |category: Category| {
+            let names = all().iter().filter(|o| o.category == category).map(|o| o.name);
+            (category.as_str().to_owned(), Value::from(names.collect::<Vec<_>>()))
         };
-        Ok(Value::map([("commands", Value::List(list))]))
+        Ok(Value::map([
+            ("commands", Value::List(all().iter().map(describe).collect())),
+            ("available_commands", available.map(|o| o.name).collect::<Vec<_>>().into()),
+            ("categories", Value::Map(Category::ALL.into_iter().map(named).collect())),
+            (
+                "usage",
+                r#"`{"type":"command","command":NAME,"args":{…}}`; `help` with `command` describes one"#
+                    .into(),
+            ),
+        ]))
     })
 }
 
@@ -41,8 +57,17 @@ fn describe(operation: &Operation) -> Value {
             ("doc", arg.doc.into()),
         ])
     });
+    let reasons = operation.reasons.iter().map(|reason| {
+        Value::map([
+            ("reason", reason.name.into()),
+            ("code", reason.code.as_str().into()),
+            ("doc", reason.doc.into()),
+        ])
+    });
     Value::map([
         ("name", operation.name.into()),
+        ("aliases", operation.aliases.to_vec().into()),
+        ("category", operation.category.as_str().into()),
         ("summary", operation.summary.into()),
         ("permission", operation.permission.as_str().into()),
         ("least_role", operation.permission.least_role().as_str().into()),
@@ -50,6 +75,7 @@ fn describe(operation: &Operation) -> Value {
         ("needs_connection", operation.needs_connection.into()),
         ("args", Value::List(args.collect())),
         ("answer", operation.answer.into()),
+        ("reasons", Value::List(reasons.collect())),
         ("example", Value::Raw(operation.example.into())),
     ])
 }

@@ -1,8 +1,10 @@
 //! The table itself.
 
 use super::ArgKind::{Flag, Json, Number, Text, Texts};
+use super::Category::{Channels, Messages, Subscriptions, System};
 use super::Method::{Delete, Get, Post, Put};
-use super::{Arg, ArgKind, Method, Operation, Route, messages, rooms, subscriptions, system};
+use super::{Arg, ArgKind, Method, Operation, Reason, Route, messages, rooms, subscriptions, system};
+use crate::Code;
 use crate::auth::Permission;
 
 const fn need(name: &'static str, kind: ArgKind, doc: &'static str) -> Arg {
@@ -15,6 +17,10 @@ const fn at(method: Method, path: &'static str) -> Option<Route> {
     Some(Route { method, path })
 }
 
+const fn because(name: &'static str, code: Code, doc: &'static str) -> Reason {
+    Reason { name, code, doc }
+}
+
 const ADDRESS: Arg = need("address", Text, "`room:channel`, `@agent`, `@skill/NAME` or `@all`");
 const SUBSCRIPTION: Arg = need("subscription", Text, "the id that `subscribe` answered with");
 const LETTER: Arg = need("id", Text, "the dead letter's id, as `list_dead_letters` shows it");
@@ -23,6 +29,8 @@ const PATTERN_ARG: Arg = need("pattern", Text, "channels; `*` is one segment, a 
 /// What most operations share; each row of the table overrides what differs.
 const BASE: Operation = Operation {
     name: "",
+    aliases: &[],
+    category: System,
     summary: "",
     args: &[],
     answer: "",
@@ -31,6 +39,8 @@ const BASE: Operation = Operation {
     needs_connection: false,
     route: None,
     example: "{}",
+    reasons: &[],
+    fault: "EXECUTION_ERROR",
     run: system::ping,
 };
 
@@ -41,6 +51,7 @@ pub(super) const TABLE: &[Operation] = &[
         answer: "`{time, connection}`",
         permission: Permission::ConnectivityTest,
         per_minute: 600,
+        fault: "PING_ERROR",
         run: system::ping,
         ..BASE
     },
@@ -48,11 +59,13 @@ pub(super) const TABLE: &[Operation] = &[
         name: "help",
         summary: "Lists all commands, or describes one.",
         args: &[may("command", Text, "describe this one")],
-        answer: "`{commands: [{name, summary, permission, args, example}]}`",
+        answer: "`{commands: [{name, aliases, category, summary, permission, least_role, per_minute, needs_connection, args, answer, reasons, example}], available_commands, categories, usage}`; `available_commands` names those that the caller's role may use",
         permission: Permission::SystemInfo,
         per_minute: 60,
         route: at(Get, "/api/v1/help"),
         example: r#"{"command":"publish"}"#,
+        reasons: &[because("COMMAND_NOT_FOUND", Code::UnknownCommand, "there is no such command")],
+        fault: "HELP_ERROR",
         run: system::help,
         ..BASE
     },
@@ -63,11 +76,32 @@ pub(super) const TABLE: &[Operation] = &[
         permission: Permission::SystemInfo,
         per_minute: 600,
         route: at(Get, "/api/v1/status"),
+        fault: "STATUS_ERROR",
         run: system::status,
         ..BASE
     },
     Operation {
+        name: "create_token",
+        summary: "Makes a token. Nobody can give more than they have.",
+        args: &[
+            need("subject", Text, "who it is for"),
+            may("role", Text, "`guest`, `user` (default), `moderator`, `admin` or `system`"),
+            may("tenant", Text, "default: the caller's"),
+            may("ttl_s", Number, "valid for; default 3600 seconds"),
+            may("publish", Texts, "patterns it may publish to; default: what the role may"),
+            may("subscribe", Texts, "patterns it may subscribe to; default: what the role may"),
+        ],
+        answer: "`{token, subject, role, tenant, expires_at}`",
+        permission: Permission::AdminCommands,
+        per_minute: 600,
+        route: at(Post, "/api/v1/tokens"),
+        example: r#"{"subject":"planner-1","ttl_s":86400}"#,
+        run: system::create_token,
+        ..BASE
+    },
+    Operation {
         name: "publish",
+        category: Messages,
         summary: "Publishes one message and answers once it is stored as its class promises.",
         args: &[
             ADDRESS,
@@ -87,6 +121,7 @@ pub(super) const TABLE: &[Operation] = &[
     },
     Operation {
         name: "request",
+        category: Messages,
         summary: "Publishes a question and answers with the first reply.",
         args: &[
             ADDRESS,
@@ -101,6 +136,7 @@ pub(super) const TABLE: &[Operation] = &[
     },
     Operation {
         name: "register",
+        category: Messages,
         summary: "Makes this connection an agent's: its messages carry the agent's name, `@skill/NAME` finds it.",
         args: &[
             need("agent", Text, "the agent's name; the token's subject, unless an admin calls"),
@@ -114,6 +150,7 @@ pub(super) const TABLE: &[Operation] = &[
     },
     Operation {
         name: "subscribe",
+        category: Subscriptions,
         summary: "Begins a subscription; deliveries carry its id.",
         args: &[
             need("pattern", Text, "`room:channel`, a pattern, `@agent` for the own inbox, or `*`"),
@@ -137,6 +174,7 @@ pub(super) const TABLE: &[Operation] = &[
     },
     Operation {
         name: "unsubscribe",
+        category: Subscriptions,
         summary: "Ends a subscription; a durable one keeps its place.",
         args: &[SUBSCRIPTION],
         answer: "`{subscription}`",
@@ -147,6 +185,7 @@ pub(super) const TABLE: &[Operation] = &[
     },
     Operation {
         name: "acknowledge",
+        category: Subscriptions,
         summary: "Says that deliveries of a durable subscription are done.",
         args: &[
             SUBSCRIPTION,
@@ -164,6 +203,7 @@ pub(super) const TABLE: &[Operation] = &[
     },
     Operation {
         name: "reject",
+        category: Subscriptions,
         summary: "Gives a delivery back: it comes again later, and after too many failures goes to the dead letters.",
         args: &[
             SUBSCRIPTION,
@@ -184,6 +224,7 @@ pub(super) const TABLE: &[Operation] = &[
     },
     Operation {
         name: "credit",
+        category: Subscriptions,
         summary: "Lets a plain subscription that was made with `credit` have more deliveries.",
         args: &[SUBSCRIPTION, need("add", Number, "how many more")],
         answer: "`{subscription}`",
@@ -193,57 +234,8 @@ pub(super) const TABLE: &[Operation] = &[
         ..BASE
     },
     Operation {
-        name: "list_rooms",
-        summary: "The rooms of the tenant.",
-        answer: "`{rooms: [{room, records, bytes, subscribers, start, end}]}`",
-        permission: Permission::ChannelView,
-        per_minute: 600,
-        route: at(Get, "/api/v1/rooms"),
-        run: rooms::list_rooms,
-        ..BASE
-    },
-    Operation {
-        name: "list_channels",
-        summary: "The channels of a room that hold messages.",
-        args: &[need("room", Text, "the room")],
-        answer: "`{room, channels: [{channel, records, last_stored_at, last, subscribers}]}`",
-        permission: Permission::ChannelView,
-        per_minute: 600,
-        route: at(Get, "/api/v1/rooms/{room}/channels"),
-        example: r#"{"room":"repo"}"#,
-        run: rooms::list_channels,
-        ..BASE
-    },
-    Operation {
-        name: "channel_info",
-        summary: "One channel: its class, what it holds, who listens.",
-        args: &[need("address", Text, "`room:channel`")],
-        answer: "`{room, channel, class, records, last_stored_at, last, subscribers}`",
-        permission: Permission::ChannelView,
-        per_minute: 600,
-        route: at(Get, "/api/v1/channels/{address}"),
-        example: r#"{"address":"repo:main"}"#,
-        run: rooms::channel_info,
-        ..BASE
-    },
-    Operation {
-        name: "history",
-        summary: "The last messages of a channel, oldest first; or those after a position.",
-        args: &[
-            need("address", Text, "`room:channel`, or a pattern within one room"),
-            may("limit", Number, "how many; default 50, at most 1000"),
-            may("after", Text, "only those after this position"),
-        ],
-        answer: "`{messages: [envelope or gap]}`",
-        permission: Permission::MessageHistory,
-        per_minute: 600,
-        route: at(Get, "/api/v1/channels/{address}/messages"),
-        example: r#"{"address":"repo:main","limit":10}"#,
-        run: rooms::history,
-        ..BASE
-    },
-    Operation {
         name: "list_subscriptions",
+        category: Subscriptions,
         summary: "The durable subscriptions of the tenant, and how far each has come.",
         answer: "`{subscriptions: [{name, pattern, held, rooms: [{room, seen, pending}]}]}`",
         permission: Permission::ChannelView,
@@ -254,6 +246,7 @@ pub(super) const TABLE: &[Operation] = &[
     },
     Operation {
         name: "delete_subscription",
+        category: Subscriptions,
         summary: "Forgets a durable subscription and its place.",
         args: &[need("name", Text, "its durable name")],
         answer: "`{name}`",
@@ -265,6 +258,7 @@ pub(super) const TABLE: &[Operation] = &[
     },
     Operation {
         name: "list_dead_letters",
+        category: Subscriptions,
         summary: "Messages that a durable subscription gave up, with the reason.",
         args: &[
             may("subscription", Text, "only those of this durable name"),
@@ -280,6 +274,7 @@ pub(super) const TABLE: &[Operation] = &[
     },
     Operation {
         name: "get_dead_letter",
+        category: Subscriptions,
         summary: "One dead letter.",
         args: &[LETTER],
         answer: "`{id, subscription, reason, deliveries, at, message}`",
@@ -291,6 +286,7 @@ pub(super) const TABLE: &[Operation] = &[
     },
     Operation {
         name: "replay_dead_letter",
+        category: Subscriptions,
         summary: "Publishes a dead letter again to where it was, then removes it; stored once even if repeated.",
         args: &[LETTER],
         answer: "`{id, position, duplicate, room, channel}`",
@@ -302,6 +298,7 @@ pub(super) const TABLE: &[Operation] = &[
     },
     Operation {
         name: "delete_dead_letter",
+        category: Subscriptions,
         summary: "Removes a dead letter for good.",
         args: &[LETTER],
         answer: "`{id}`",
@@ -312,7 +309,65 @@ pub(super) const TABLE: &[Operation] = &[
         ..BASE
     },
     Operation {
+        name: "list_rooms",
+        category: Channels,
+        summary: "The rooms of the tenant.",
+        answer: "`{rooms: [{room, records, bytes, subscribers, start, end}]}`",
+        permission: Permission::ChannelView,
+        per_minute: 600,
+        route: at(Get, "/api/v1/rooms"),
+        run: rooms::list_rooms,
+        ..BASE
+    },
+    Operation {
+        name: "list_channels",
+        category: Channels,
+        summary: "The channels of a room that hold messages.",
+        args: &[need("room", Text, "the room")],
+        answer: "`{room, channels: [{channel, records, last_stored_at, last, subscribers}]}`",
+        permission: Permission::ChannelView,
+        per_minute: 600,
+        route: at(Get, "/api/v1/rooms/{room}/channels"),
+        example: r#"{"room":"repo"}"#,
+        fault: "LIST_CHANNELS_ERROR",
+        run: rooms::list_channels,
+        ..BASE
+    },
+    Operation {
+        name: "channel_info",
+        category: Channels,
+        summary: "One channel: its class, what it holds, who listens.",
+        args: &[need("address", Text, "`room:channel`")],
+        answer: "`{room, channel, class, records, last_stored_at, last, subscribers}`",
+        permission: Permission::ChannelView,
+        per_minute: 600,
+        route: at(Get, "/api/v1/channels/{address}"),
+        example: r#"{"address":"repo:main"}"#,
+        fault: "CHANNEL_INFO_ERROR",
+        run: rooms::channel_info,
+        ..BASE
+    },
+    Operation {
+        name: "history",
+        category: Channels,
+        summary: "The last messages of a channel, oldest first; or those after a position.",
+        args: &[
+            need("address", Text, "`room:channel`, or a pattern within one room"),
+            may("limit", Number, "how many; default 50, at most 1000"),
+            may("after", Text, "only those after this position"),
+        ],
+        answer: "`{messages: [envelope or gap]}`",
+        permission: Permission::MessageHistory,
+        per_minute: 600,
+        route: at(Get, "/api/v1/channels/{address}/messages"),
+        example: r#"{"address":"repo:main","limit":10}"#,
+        fault: "HISTORY_ERROR",
+        run: rooms::history,
+        ..BASE
+    },
+    Operation {
         name: "list_policies",
+        category: Channels,
         summary: "The delivery policies in force, in the order in which they are tried.",
         answer: "`{policies: [{pattern, class, history, max_age_s?, max_bytes?, max_records?, source}]}`",
         permission: Permission::ChannelView,
@@ -322,6 +377,7 @@ pub(super) const TABLE: &[Operation] = &[
     },
     Operation {
         name: "set_policy",
+        category: Channels,
         summary: "Sets class, history and retention of the channels that a pattern matches; tried before older rules.",
         args: &[
             PATTERN_ARG,
@@ -340,6 +396,7 @@ pub(super) const TABLE: &[Operation] = &[
     },
     Operation {
         name: "delete_policy",
+        category: Channels,
         summary: "Removes a rule that `set_policy` has set.",
         args: &[PATTERN_ARG],
         answer: "`{pattern}`",
@@ -347,25 +404,6 @@ pub(super) const TABLE: &[Operation] = &[
         route: at(Delete, "/api/v1/policies/{pattern}"),
         example: r#"{"pattern":"terminal:**"}"#,
         run: rooms::delete_policy,
-        ..BASE
-    },
-    Operation {
-        name: "create_token",
-        summary: "Makes a token. Nobody can give more than they have.",
-        args: &[
-            need("subject", Text, "who it is for"),
-            may("role", Text, "`guest`, `user` (default), `moderator`, `admin` or `system`"),
-            may("tenant", Text, "default: the caller's"),
-            may("ttl_s", Number, "valid for; default 3600 seconds"),
-            may("publish", Texts, "patterns it may publish to; default: what the role may"),
-            may("subscribe", Texts, "patterns it may subscribe to; default: what the role may"),
-        ],
-        answer: "`{token, subject, role, tenant, expires_at}`",
-        permission: Permission::AdminCommands,
-        per_minute: 600,
-        route: at(Post, "/api/v1/tokens"),
-        example: r#"{"subject":"planner-1","ttl_s":86400}"#,
-        run: system::create_token,
         ..BASE
     },
 ];

@@ -181,6 +181,9 @@ pub(crate) fn error_from(code: &str, message: String, details: Option<&[u8]>) ->
     let mut error = Error::new(Code::parse(code).unwrap_or(Code::Internal), message);
     let details = details.filter(|raw| !raw.is_empty()).map(crate::value::value_from_json).transpose()?;
     let text = |name: &str| details.as_ref().and_then(|d| d.get(name)).and_then(Value::as_text);
+    if let Some(reason) = text("reason") {
+        error = error.with_reason(reason.to_owned());
+    }
     if let Some(field) = text("field") {
         error = error.with_field(field);
     }

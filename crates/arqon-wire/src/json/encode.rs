@@ -237,6 +237,9 @@ pub fn write_error_details(out: &mut Vec<u8>, error: &Error) {
     out.extend_from_slice(b"{\"outcome\":\"");
     out.extend_from_slice(outcome_text(error.outcome()).as_bytes());
     out.push(b'"');
+    if let Some(reason) = error.reason() {
+        text(out, "reason", reason);
+    }
     if let Some(field) = error.field() {
         text(out, "field", field);
     }

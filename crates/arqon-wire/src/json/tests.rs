@@ -212,6 +212,7 @@ fn what_the_server_says_is_understood() {
     assert_eq!((gap.from, gap.to, gap.reason), (sample_gap().from, sample_gap().to, sample_gap().reason));
 
     let error = Error::invalid("args.pattern", "no \"such\" thing")
+        .with_reason("NO_SUCH_THING")
         .with_hint("try\nagain")
         .with_retry_after(Duration::from_millis(1500))
         .with_outcome(Outcome::Unknown);
@@ -235,7 +236,8 @@ fn what_the_server_says_is_understood() {
 fn same_error(a: &Error, b: &Error) {
     let parts = |e: &Error| {
         let text = |t: Option<&str>| t.map(str::to_owned);
-        (e.code(), e.message().to_owned(), text(e.field()), text(e.hint()), e.retry_after(), e.outcome())
+        let texts = [text(e.reason()), text(e.field()), text(e.hint())];
+        (e.code(), e.message().to_owned(), texts, e.retry_after(), e.outcome())
     };
     assert_eq!(parts(a), parts(b));
 }
