@@ -242,6 +242,16 @@ impl Bus {
     }
 }
 
+/// Says which operation it was that failed by a fault of ours, and holds the reasons to the table.
+fn reasoned(operation: &Operation, error: Error) -> Error {
+    if error.code() == Code::Internal && error.reason().is_none() {
+        return error.with_reason(operation.fault);
+    }
+    let listed = |name: &str| operation.reasons.iter().any(|r| r.name == name && r.code == error.code());
+    debug_assert!(error.reason().is_none_or(listed), "{}: {error:?} is not in its row", operation.name);
+    error
+}
+
 fn admit(bus: &Bus, ctx: &Ctx, name: &str) -> Result<&'static Operation> {
     let operation = find(name).ok_or_else(|| unknown(name))?;
     admit_to(operation, bus, ctx)?;
