@@ -8,6 +8,7 @@ mod matrix;
 mod measure;
 mod peers;
 mod pipes;
+mod profile;
 mod results;
 mod svg;
 mod tables;
@@ -47,6 +48,9 @@ pub struct Options {
     /// Measure nothing; write tables and charts from the results that there are.
     #[arg(long, conflicts_with = "dry_run")]
     render: bool,
+    /// Record where the server's time goes, and draw a flame graph for each load of Arqon: docs/profiles.md.
+    #[arg(long, conflicts_with_all = ["repeats", "keep_disturbed"])]
+    profile: bool,
     /// Keep runs during which others used the cores, instead of repeating them.
     #[arg(long)]
     keep_disturbed: bool,
@@ -82,6 +86,9 @@ impl Places {
 
 /// Builds, measures, and writes tables and charts.
 pub fn run(options: &Options) -> Result<()> {
+    if options.profile {
+        return profile::run(options);
+    }
     let places = Places::of(options)?;
     let cases = matrix::cases(options.quick);
     let mut failures = Vec::new();

@@ -3,7 +3,7 @@
 //! Invariant: the recorder ends with its handle, and a recording that failed fails the run: there is no empty profile.
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -29,6 +29,10 @@ impl Recording {
         let mut command = Command::new("perf");
         command.args(["record", "--quiet", "--freq", FREQUENCY, "--call-graph", STACK]);
         command.args(["--pid", &pids.join(","), "--output"]).arg(file);
+        if geteuid().is_root() {
+            // Others may only lock the little that is the default, and lose samples while the machine is busy.
+            command.args(["--mmap-pages", "16M"]);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let perf = command.spawn().context("cannot run perf: is it installed?")?;
         Ok(Recording { perf, file: file.to_owned() })

@@ -152,18 +152,8 @@ impl<'a> Measuring<'a> {
         }
         let data = target().join("bench/data");
         std::fs::create_dir_all(&data)?;
-        let (system, form) = match task.system {
-            "arqon-proto" => ("arqon", "proto"),
-            other => (other, "json"),
-        };
-        let mut command = Command::new(release.join("arqon-bench"));
-        command
-            .arg("run")
-            .args(["--system", system, "--form", form, "--load", &case.load, "--pace", case.pace]);
         let seconds = self.seconds * case.stretch.max(0.5);
-        command.args(["--payload", &case.payload.to_string(), "--seconds", &seconds.to_string()]);
-        command.args(["--warm-up", &self.warm_up.to_string(), "--folder"]).arg(&data);
-        command.arg("--arqon").arg(release.join("arqon"));
+        let mut command = generator(case, task.system, (self.warm_up, seconds), &data);
         if let Some(nats) = &peers.nats {
             command.arg("--nats").arg(nats);
         }
@@ -175,9 +165,24 @@ impl<'a> Measuring<'a> {
     }
 }
 
+/// The generator for one run of a case, warmed up and measured for so many seconds, with its data in a folder.
+pub fn generator(case: &Case, system: &str, (warm_up, seconds): (f64, f64), data: &Path) -> Command {
+    let release = target().join("release");
+    let (system, form) = match system {
+        "arqon-proto" => ("arqon", "proto"),
+        other => (other, "json"),
+    };
+    let mut command = Command::new(release.join("arqon-bench"));
+    command.arg("run").args(["--system", system, "--form", form, "--load", &case.load, "--pace", case.pace]);
+    command.args(["--payload", &case.payload.to_string(), "--seconds", &seconds.to_string()]);
+    command.args(["--warm-up", &warm_up.to_string(), "--folder"]).arg(data);
+    command.arg("--arqon").arg(release.join("arqon"));
+    command
+}
+
 /// Runs the generator and reads its line; one that takes longer than `limit` is killed with its servers.
 #[allow(clippy::disallowed_methods, reason = "measuring real time is what this is for")]
-fn generate(command: &mut Command, limit: Duration) -> Result<Run> {
+pub fn generate(command: &mut Command, limit: Duration) -> Result<Run> {
     // A group of its own, so that its servers can be ended with it. Pipes hold far more than it says.
     command.process_group(0).env("RUST_BACKTRACE", "0").current_dir(root());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -212,7 +217,7 @@ fn outputs(child: &mut Child) -> Result<(String, String)> {
 }
 
 /// One line for whoever waits.
-fn said(run: &Run) -> String {
+pub fn said(run: &Run) -> String {
     let mut parts = vec![format!("{:>12.0}/s", run.rate)];
     parts.extend(run.server_cpu_per_million.map(|cpu| format!("{cpu:.2} CPU-s/M")));
     parts.extend(run.latency.as_ref().map(|l| format!("p50 {} p99 {} µs", l.p50_us, l.p99_us)));
@@ -221,14 +226,15 @@ fn said(run: &Run) -> String {
     parts.join(", ")
 }
 
-fn machine() -> Result<String> {
+/// The machine in one line.
+pub fn machine() -> Result<String> {
     let output = Command::new(target().join("release/arqon-bench")).arg("machine").output()?;
     ensure!(output.status.success(), "the generator does not say what machine this is");
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// The commit, with `+` if tracked files differ from it.
-fn commit() -> String {
+pub fn commit() -> String {
     let git = |args: &[&str]| {
         let output = Command::new("git").current_dir(root()).args(args).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
