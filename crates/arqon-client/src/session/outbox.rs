@@ -16,6 +16,8 @@ struct Entry<F, T> {
     id: MessageId,
     frame: F,
     ticket: T,
+    /// Its place among all that was given to connections, when it was given to one last.
+    turn: u64,
 }
 
 /// What became of a message that the server would not take now.
@@ -35,6 +37,7 @@ pub struct Outbox<F, T> {
     entries: VecDeque<Entry<F, T>>,
     /// How many entries, from the front, were given to the present connection.
     sent: usize,
+    turns: u64,
     retry_for: Duration,
     backoff: Backoff,
     /// When the present series of refusals began.
@@ -53,6 +56,7 @@ impl<F: Clone, T> Outbox<F, T> {
             next: 1,
             entries: VecDeque::new(),
             sent: 0,
+            turns: 0,
             retry_for,
             backoff: Backoff::default(),
             failing_since: None,
@@ -93,7 +97,7 @@ impl<F: Clone, T> Outbox<F, T> {
         debug_assert!(self.has_room());
         let sequence = self.next;
         self.next += 1;
-        self.entries.push_back(Entry { sequence, id, frame: encode(sequence), ticket });
+        self.entries.push_back(Entry { sequence, id, frame: encode(sequence), ticket, turn: 0 });
     }
 
     /// The next frame for the present connection, in order.
@@ -102,9 +106,11 @@ impl<F: Clone, T> Outbox<F, T> {
             return None;
         }
         self.hold = None;
-        let frame = self.entries.get(self.sent)?.frame.clone();
+        let entry = self.entries.get_mut(self.sent)?;
         self.sent += 1;
-        Some(frame)
+        self.turns += 1;
+        entry.turn = self.turns;
+        Some(entry.frame.clone())
     }
 
     /// When to ask for frames again, while a refusal holds them back.
@@ -137,10 +143,9 @@ impl<F: Clone, T> Outbox<F, T> {
     /// tickets back. It never answers for one that was not sent, or not right behind the one before.
     pub fn answered_run(&mut self, id: &MessageId, count: u64) -> impl Iterator<Item = (MessageId, T)> {
         let first = self.find(id).unwrap_or(0);
-        let known = self.entries.get(first).filter(|entry| entry.id == *id).map(|entry| entry.sequence);
+        let known = self.entries.get(first).filter(|entry| entry.id == *id).map(|entry| entry.turn);
         let follows = |(i, entry): &(usize, &Entry<F, T>)| {
-            known.is_some_and(|from| entry.sequence == from + *i as u64)
-                && first + i < self.sent.max(first + 1)
+            known.is_some_and(|from| entry.turn == from + *i as u64) && first + i < self.sent.max(first + 1)
         };
         let most = usize::try_from(count).unwrap_or(usize::MAX);
         let found = self.entries.iter().skip(first).take(most).enumerate().take_while(follows).count();

@@ -103,6 +103,20 @@ fn one_answer_stands_for_a_run_of_what_was_sent() {
 }
 
 #[test]
+fn what_was_sent_again_behind_one_another_is_answered_together() {
+    let mut outbox = filled(4);
+    assert_eq!(frames(&mut outbox, NOW), [1, 2, 3, 4]);
+    assert_eq!(outbox.refused(&id(1), NOW, None, 0), Verdict::Kept);
+    assert_eq!(outbox.answered(&id(2)), Some(2));
+    assert_eq!(outbox.answered(&id(3)), Some(3));
+    let wake = outbox.wake_at().unwrap();
+    // On the wire 4 stands right behind 1 now, whatever their numbers.
+    assert_eq!(frames(&mut outbox, wake), [1, 4]);
+    assert_eq!(outbox.answered_run(&id(1), 2).map(|(_, ticket)| ticket).collect::<Vec<_>>(), [1, 4]);
+    assert!(outbox.is_empty());
+}
+
+#[test]
 fn all_that_was_refused_behind_one_another_waits_once_and_goes_in_order() {
     let mut outbox = filled(6);
     assert_eq!(frames(&mut outbox, NOW), [1, 2, 3, 4, 5, 6]);
