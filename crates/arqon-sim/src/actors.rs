@@ -4,6 +4,7 @@
 //! Invariant: an actor tells the judge what it sends before it sends it, and what it is given in the order of giving.
 
 mod asking;
+mod interpreting;
 mod publishing;
 mod reading;
 mod visiting;
@@ -17,6 +18,8 @@ use crate::judge::{Begin, Given, Hole, Judge, Place, ReaderId, Reading};
 use crate::net::{Caller, Net};
 use crate::world::{Process, Wall, World, lock};
 use arqon_client::{Client, Dial, Event, Io, Message, Position, Start};
+use arqon_wire::Form;
+use arqon_ws::Agreed;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::io;
@@ -90,6 +93,10 @@ pub struct Plan {
     pub subject: String,
     /// What it does.
     pub role: Role,
+    /// How it speaks to the server.
+    pub agreed: Agreed,
+    /// The skills that it registers as an agent with, under its name; none if it is no agent.
+    pub skills: Option<Vec<String>>,
 }
 
 /// What all actors stand on.
@@ -166,16 +173,28 @@ fn sender(subject: &str, life: u32) -> String {
     format!("{subject}.{life}")
 }
 
+#[derive(Clone)]
 struct Dialler {
-    net: Net,
+    stage: Stage,
     process: Process,
     caller: Caller,
+    who: String,
 }
 
 impl Dial for Dialler {
     fn dial(&self, agent: Option<(String, Vec<String>)>) -> BoxFuture<'static, io::Result<Box<dyn Io>>> {
-        let caller = Caller { agent, ..self.caller.clone() };
-        Box::pin(self.net.clone().dial(self.process, caller))
+        let Dialler { stage, process, caller, who } = self.clone();
+        Box::pin(async move {
+            let agreed = caller.agreed;
+            let stream = stage.net.clone().dial(process, Caller { agent, ..caller }).await?;
+            if agreed.form == Form::Json && !agreed.deflate {
+                return Ok(Box::new(stream) as Box<dyn Io>);
+            }
+            let (ours, theirs) = tokio::io::duplex(64 << 10);
+            let interpreted = interpreting::interpret(theirs, stream, agreed, (who, stage.judge.clone()));
+            stage.world.spawn(process, interpreted);
+            Ok(Box::new(ours))
+        })
     }
 }
 
@@ -212,16 +231,20 @@ impl Actor {
     }
 
     async fn connect(&self) -> Client {
-        let caller =
-            Caller { tenant: self.plan.tenant.clone(), subject: self.plan.subject.clone(), agent: None };
-        let dialler = Dialler { net: self.stage.net.clone(), process: self.process, caller };
+        let Plan { tenant, subject, agreed, skills, .. } = (*self.plan).clone();
+        let caller = Caller { tenant, subject, agent: None, agreed };
+        let dialler =
+            Dialler { stage: self.stage.clone(), process: self.process, caller, who: self.sender() };
         let env = self.stage.world.env(self.process, Wall::default(), self.roll(Dice::fork));
         loop {
-            let builder = Client::builder("http://simulated")
-                .dialler(Arc::new(dialler.again()))
+            let mut builder = Client::builder("http://simulated")
+                .dialler(Arc::new(dialler.clone()))
                 .environment(env.clone())
                 .retry_for(None)
                 .wait_for_server(true);
+            if let (Some(skills), Role::Work { name, .. }) = (&skills, &self.plan.role) {
+                builder = builder.agent(name.trim_start_matches('@'), skills);
+            }
             match builder.connect().await {
                 Ok(client) => return client,
                 Err(error) => {
@@ -267,12 +290,6 @@ impl Actor {
                 Some(message)
             }
         }
-    }
-}
-
-impl Dialler {
-    fn again(&self) -> Dialler {
-        Dialler { net: self.net.clone(), process: self.process, caller: self.caller.clone() }
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct Director {
 impl Director {
     /// Directs a whole run.
     pub async fn direct(mut self) {
-        self.machine.start();
+        self.start();
         let mut order: Vec<usize> = (0..self.cast.len()).collect();
         while !order.is_empty() {
             let next = order.swap_remove(self.dice.index(order.len()));
@@ -52,9 +52,14 @@ impl Director {
         }
         self.machine.crash(crash);
         self.rest(100, 1000).await;
-        self.machine.start();
+        self.start();
         self.audit().await;
         self.look();
+    }
+
+    fn start(&self) {
+        self.stage.judge.restarted();
+        self.machine.start();
     }
 
     async fn rest(&mut self, low: u64, high: u64) {
@@ -109,7 +114,7 @@ impl Director {
         }
         self.machine.crash(crash);
         self.rest(0, 2500).await;
-        self.machine.start();
+        self.start();
         if self.dice.chance(250) {
             // Dies again while it starts.
             let changes = self.dice.below(12);
@@ -125,7 +130,7 @@ impl Director {
             if self.machine.running().is_some() {
                 return;
             }
-            self.machine.start();
+            self.start();
             self.rest(200, 1500).await;
         }
     }
@@ -139,7 +144,7 @@ impl Director {
             }
         }
         self.rest(0, 1000).await;
-        self.machine.start();
+        self.start();
         self.rest(50, 300).await;
     }
 
@@ -201,7 +206,7 @@ impl Director {
         self.rest(100, 1000).await;
         if !self.machine.is_up() {
             if self.machine.running().is_none() {
-                self.machine.start();
+                self.start();
             }
             self.rest(10_000, 10_000).await;
         }

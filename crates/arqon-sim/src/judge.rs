@@ -136,6 +136,12 @@ impl Judge {
         lock(&self.book).break_law(law, text);
     }
 
+    /// The server was started: what it had in memory only is forgotten.
+    pub fn restarted(&self) {
+        let mut book = lock(&self.book);
+        book.restarted = book.step();
+    }
+
     /// The disk was damaged: from here on gaps may be named for it.
     pub fn damaged(&self) {
         lock(&self.book).damaged = true;
@@ -158,10 +164,14 @@ impl Judge {
         let step = book.step();
         let order = book.sent.len() as u64;
         book.by_payload.insert((draft.tenant.clone(), draft.payload.clone()), draft.label.clone());
+        let to_skill = draft.room.starts_with("@skill/");
         if draft.confirmed {
             book.open.insert(draft.label.clone());
         }
-        book.sent.insert(draft.label.clone(), Sent { draft, step, order, places: Vec::new(), told: None });
+        book.sent.insert(
+            draft.label.clone(),
+            Sent { draft, step, order, places: Vec::new(), told: None, to_skill },
+        );
     }
 
     /// The sender was told that it is stored.

@@ -7,7 +7,7 @@ mod stream;
 
 use crate::dice::Dice;
 use crate::world::{Process, World, lock};
-use arqon_client::Io;
+use arqon_ws::Agreed;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -89,6 +89,8 @@ pub struct Caller {
     pub subject: String,
     /// The agent that it registers as, with its skills.
     pub agent: Option<(String, Vec<String>)>,
+    /// What its handshake agrees on.
+    pub agreed: Agreed,
 }
 
 struct State {
@@ -120,7 +122,7 @@ impl Net {
     }
 
     /// Dials the server.
-    pub async fn dial(self, client: Process, caller: Caller) -> io::Result<Box<dyn Io>> {
+    pub async fn dial(self, client: Process, caller: Caller) -> io::Result<SimStream> {
         let wait = {
             let mut state = lock(&self.state);
             let (low, high) = state.latency;
@@ -151,7 +153,7 @@ impl Net {
         };
         self.world.note(|| format!("link {number}: {} connects to process {}", caller.subject, server.0));
         accept(SimStream::new(self.clone(), number, Side::Server), caller);
-        Ok(Box::new(SimStream::new(self.clone(), number, Side::Client)))
+        Ok(SimStream::new(self.clone(), number, Side::Client))
     }
 
     /// Does something to one of the links, by dice. Answers which.

@@ -11,6 +11,8 @@ use arqon_core::policy::Policy;
 use arqon_core::port::Retention;
 use arqon_core::{Class, Pattern};
 use arqon_store_embedded::{Flush, LogConfig};
+use arqon_wire::Form;
+use arqon_ws::Agreed;
 
 /// What a run is limited to; shrinking makes these smaller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +69,11 @@ impl RunPlan {
             }
         }
         let server = server(&mut dice.fork(), faults);
-        let cast = cast(&mut dice.fork(), scale, faults);
+        let mut cast = cast(&mut dice.fork(), scale, faults);
+        // Drawn apart, so that what is drawn above stays what it was.
+        let mut more = Dice::new(seed ^ 0x0a6e_7475);
+        agents(&mut more, &mut cast, (scale, faults));
+        manners(&mut more, &mut cast);
         let low = dice.between(20, 2000);
         RunPlan {
             server,
@@ -133,7 +139,8 @@ fn cast(dice: &mut Dice, scale: &Scale, faults: Faults) -> Vec<Plan> {
     let publishers = dice.between(1, 3);
     let mut cast = Vec::new();
     let mut add = |tenant: u64, subject: String, role| {
-        cast.push(Plan { tenant: format!("t{tenant}"), subject, role });
+        let (tenant, agreed) = (format!("t{tenant}"), Agreed::default());
+        cast.push(Plan { tenant, subject, role, agreed, skills: None });
     };
     for n in 0..publishers {
         let role = Role::Publish {
@@ -169,4 +176,59 @@ fn cast(dice: &mut Dice, scale: &Scale, faults: Faults) -> Vec<Plan> {
     }
     cast.truncate(scale.clients);
     cast
+}
+
+/// What the agents of a run can do.
+const SKILL: &str = "review";
+/// Clients beside those that the scale counts.
+const EXTRAS: usize = 4;
+
+/// Agents with inboxes and a skill, messages to them, and a second one who answers questions.
+fn agents(dice: &mut Dice, cast: &mut Vec<Plan>, (scale, faults): (&Scale, Faults)) {
+    let Some(tenant) = cast.first().map(|plan| plan.tenant.clone()).filter(|_| scale.clients > EXTRAS) else {
+        return;
+    };
+    let mut extras = Vec::new();
+    let mut add = |subject: String, role, skills| {
+        extras.push(Plan { tenant: tenant.clone(), subject, role, agreed: Agreed::default(), skills });
+    };
+    let count = dice.pick(&[0, 0, 1, 2]);
+    for n in 0..count {
+        let (credit, max_deliver) = (dice.pick(&[1, 4, 64]), dice.pick(&[2, 5, 50]));
+        let name = format!("@agent{n}");
+        let role =
+            |second| Role::Work { pattern: name.clone(), name: name.clone(), credit, max_deliver, second };
+        let skills = Some(vec![SKILL.to_owned()]);
+        add(format!("agent{n}"), role(false), skills.clone());
+        if n == 0 && faults.has(Fault::Takeover) {
+            add(format!("twin{n}"), role(true), skills);
+        }
+    }
+    if let Some(asker) = cast.iter().find(|plan| matches!(plan.role, Role::Ask(_)))
+        && asker.tenant == tenant
+        && dice.chance(500)
+    {
+        add("answerer2".to_owned(), Role::Answer, None);
+    }
+    for plan in cast.iter_mut().filter(|plan| plan.tenant == tenant) {
+        let Role::Publish { addresses, .. } = &mut plan.role else { continue };
+        for n in 0..count {
+            addresses.push((format!("@agent{n}"), "inbox".to_owned()));
+        }
+        if count > 0 {
+            addresses.push((format!("@skill/{SKILL}"), "inbox".to_owned()));
+        }
+    }
+    cast.append(&mut extras);
+}
+
+/// How each client speaks to the server.
+fn manners(dice: &mut Dice, cast: &mut [Plan]) {
+    for plan in cast {
+        plan.agreed = Agreed {
+            form: dice.pick(&[Form::Json, Form::Json, Form::Proto]),
+            deflate: dice.chance(300),
+            confirms_in_runs: dice.chance(800),
+        };
+    }
 }

@@ -15,7 +15,7 @@ use arqon_core::policy::{Policies, Policy};
 use arqon_core::port::{Grant, Log, TokenIssuer};
 use arqon_core::{AgentId, Code, Ctx, Error, Principal, Result, Role, Tenant, Timestamp};
 use arqon_store_embedded::{EmbeddedLog, LogConfig, OpenReport};
-use arqon_ws::{Agreed, Door, Settings as DoorSettings};
+use arqon_ws::{Door, Settings as DoorSettings};
 use log::SimLog;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -266,16 +266,17 @@ impl Machine {
         let door = Arc::new(Door {
             bus,
             authorize: Arc::new(|_| Err(Error::new(Code::Unauthenticated, "nobody comes by HTTP"))),
-            settings: DoorSettings::default(),
+            settings: DoorSettings { compress_from: 64, ..DoorSettings::default() },
             shutdown: CancellationToken::new(),
         });
         let world = self.world.clone();
         let accept = move |stream: SimStream, caller: Caller| {
             let door = door.clone();
             world.spawn(process, async move {
+                let agreed = caller.agreed;
                 if let Ok(admitted) = admit(&caller) {
                     // A caller who is refused finds the stream closed.
-                    let _ = arqon_ws::serve_stream(door, stream, admitted, Agreed::default()).await;
+                    let _ = arqon_ws::serve_stream(door, stream, admitted, agreed).await;
                 }
             });
         };

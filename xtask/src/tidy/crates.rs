@@ -27,7 +27,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["arqon-core", "arqon-wire", "arqon-client", "arqon-server", "arqon-store-embedded", "arqon-bench"],
     ),
     ("arqon-testkit", &["arqon-core", "arqon-wire", "arqon-client", "arqon-server"]),
-    ("arqon-sim", &["arqon-core", "arqon-ws", "arqon-store-memory", "arqon-store-embedded", "arqon-client"]),
+    (
+        "arqon-sim",
+        &[
+            "arqon-core",
+            "arqon-wire",
+            "arqon-ws",
+            "arqon-store-memory",
+            "arqon-store-embedded",
+            "arqon-client",
+        ],
+    ),
     ("arqon-bench", &[]),
     (
         "arqon-fuzz",

@@ -57,7 +57,8 @@ impl Actor {
     }
 
     async fn send(&self, client: &Client, publisher: &Publisher, draft: Draft) {
-        let address = format!("{}:{}", draft.room, draft.channel);
+        let is_inbox = draft.room.starts_with('@');
+        let address = if is_inbox { draft.room.clone() } else { format!("{}:{}", draft.room, draft.channel) };
         let payload = Payload::raw(draft.payload.clone()).expect("it was written as JSON");
         let mut message = publisher.message(&address, payload);
         if let Some(key) = &draft.key {

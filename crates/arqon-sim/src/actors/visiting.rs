@@ -6,6 +6,7 @@ use super::{Actor, Plan, Role, Stage};
 use crate::dice::Dice;
 use crate::judge::Begin;
 use arqon_client::{Client, Event, Start};
+use arqon_ws::Agreed;
 use futures_util::future::{Either, select};
 use std::pin::pin;
 use std::sync::Arc;
@@ -20,8 +21,13 @@ pub struct Visitor {
 impl Visitor {
     /// A visitor of a tenant, who has not come yet.
     pub fn new(stage: &Stage, tenant: &str, dice: Dice) -> Self {
-        let plan =
-            Plan { tenant: tenant.to_owned(), subject: format!("visitor-{tenant}"), role: Role::Visit };
+        let plan = Plan {
+            tenant: tenant.to_owned(),
+            subject: format!("visitor-{tenant}"),
+            role: Role::Visit,
+            agreed: Agreed::default(),
+            skills: None,
+        };
         let actor = Actor::new(stage, Arc::new(plan), (1, Arc::default()), dice);
         Visitor { actor, client: std::sync::Mutex::default() }
     }

@@ -27,13 +27,12 @@ impl Actor {
             if second && self.stage.phase.is_calm() {
                 return;
             }
-            let asked = client
-                .subscribe(&pattern)
-                .from(Start::Earliest)
-                .durable(&name)
-                .credit(credit)
-                .ack_wait(Duration::from_secs(5))
-                .max_deliver(max_deliver);
+            let mut asked = client.subscribe(&pattern).from(Start::Earliest);
+            if self.plan.skills.is_none() {
+                // An inbox is durable by itself.
+                asked = asked.durable(&name);
+            }
+            let asked = asked.credit(credit).ack_wait(Duration::from_secs(5)).max_deliver(max_deliver);
             match asked.await {
                 Ok(subscription) => {
                     let reading = self.reading(&pattern, Begin::Earliest, Some(&name));

@@ -20,6 +20,8 @@ pub(super) struct Sent {
     pub places: Vec<Place>,
     /// Where its sender was told that it stands.
     pub told: Option<Place>,
+    /// It was sent to whoever has a skill; the room of its draft is that agent's inbox once it is known.
+    pub to_skill: bool,
 }
 
 /// A place of a room's log that is known to be taken.
@@ -103,6 +105,8 @@ pub(super) struct Book {
     steps: u64,
     pub violation: Option<Violation>,
     pub damaged: bool,
+    /// When the server was started last.
+    pub restarted: u64,
     pub trimmed: Vec<String>,
     pub sent: BTreeMap<String, Sent>,
     /// Sent, to be confirmed, and not answered.
@@ -150,10 +154,31 @@ impl Book {
         }
     }
 
+    /// A message was seen in a room. What is sent to a skill stands in one agent's inbox, also if it is sent again; only a
+    /// server that was started since then may have chosen another one.
+    fn is_home(&mut self, label: &str, room: &str) -> bool {
+        let restarted = self.restarted;
+        let Some(Sent { draft, step, to_skill, .. }) = self.sent.get_mut(label) else { return false };
+        if !*to_skill || draft.room == room {
+            return draft.room == room;
+        }
+        let unknown = draft.room.starts_with("@skill/");
+        if unknown || *step < restarted {
+            room.clone_into(&mut draft.room);
+            return room.starts_with("@agent");
+        }
+        let text = format!("{label} stands in {} and in {room}", draft.room);
+        self.break_law("once", text);
+        true
+    }
+
     /// A message was seen somewhere: it must not stand in two places.
     fn stands(&mut self, label: &str, place: Place) {
         let damaged = self.damaged;
         let Some(sent) = self.sent.get_mut(label) else { return };
+        if sent.to_skill && sent.step < self.restarted {
+            return;
+        }
         if !sent.places.contains(&place) {
             sent.places.push(place);
         }
@@ -180,11 +205,12 @@ impl Book {
             return self.break_law("unchanged", format!("{label} is confirmed and was never sent"));
         };
         sent.told = Some(place);
-        let (draft, order) = (sent.draft.clone(), sent.order);
-        if draft.room != room {
+        let (mut draft, order) = (sent.draft.clone(), sent.order);
+        if !self.is_home(label, room) {
             return self
                 .break_law("unchanged", format!("{label} was sent to {} and is in {room}", draft.room));
         }
+        draft.room = room.to_owned();
         if place.memory {
             return self.stands(label, place);
         }
@@ -198,7 +224,9 @@ impl Book {
             None => {
                 self.take(&id, place, Some(label));
                 self.stands(label, place);
-                self.in_order(&draft, order, place);
+                if !self.sent[label].to_skill {
+                    self.in_order(&draft, order, place);
+                }
             }
         }
     }
@@ -215,6 +243,7 @@ impl Book {
                 && s.draft.tenant == draft.tenant
                 && s.draft.key.is_none()
                 && s.draft.confirmed
+                && !s.to_skill
         };
         let wrong = self.sent.values().filter(other).find(|s| {
             s.told.is_some_and(|told| {
@@ -244,7 +273,8 @@ impl Book {
         };
         let sent = &self.sent[&label];
         let key = sent.draft.key.clone();
-        if sent.draft.room != given.room || sent.draft.channel != given.channel {
+        let channel = sent.draft.channel == given.channel;
+        if !channel || !self.is_home(&label, given.room) {
             let text = format!("{label} was delivered from {}:{}", given.room, given.channel);
             self.break_law("unchanged", text);
         }
