@@ -186,6 +186,7 @@ impl Dial for Dialler {
         let Dialler { stage, process, caller, who } = self.clone();
         Box::pin(async move {
             let agreed = caller.agreed;
+            stage.judge.dials(&who);
             let stream = stage.net.clone().dial(process, Caller { agent, ..caller }).await?;
             if agreed.form == Form::Json && !agreed.deflate {
                 return Ok(Box::new(stream) as Box<dyn Io>);
@@ -255,8 +256,9 @@ impl Actor {
         }
     }
 
-    fn reading(&self, pattern: &str, begin: Begin, name: Option<&str>) -> Reading {
+    fn reading(&self, pattern: &str, (begin, asked): (Begin, u64), name: Option<&str>) -> Reading {
         Reading {
+            asked,
             who: self.sender(),
             tenant: self.plan.tenant.clone(),
             pattern: pattern.to_owned(),

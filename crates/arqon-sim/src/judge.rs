@@ -77,6 +77,8 @@ pub struct Reading {
     pub begin: Begin,
     /// The durable name.
     pub name: Option<String>,
+    /// When it was asked for: [`Judge::moment`].
+    pub asked: u64,
 }
 
 /// What a reader was given.
@@ -134,6 +136,18 @@ impl Judge {
     /// Something that is against a law was seen by somebody else.
     pub fn accuse(&self, law: &'static str, text: String) {
         lock(&self.book).break_law(law, text);
+    }
+
+    /// A number for now; later ones are higher.
+    pub fn moment(&self) -> u64 {
+        lock(&self.book).step()
+    }
+
+    /// A client makes a connection, and asks on it again for what it had.
+    pub fn dials(&self, who: &str) {
+        let mut book = lock(&self.book);
+        let step = book.step();
+        book.dialled.insert(who.to_owned(), step);
     }
 
     /// The server was started: what it had in memory only is forgotten.
@@ -207,7 +221,8 @@ impl Judge {
         });
         if let Some(name) = &reading.name {
             let key = (reading.tenant.clone(), name.clone());
-            book.names.entry(key).or_insert_with(|| book::Name::new(&reading, step));
+            let known = book.names.entry(key).or_insert_with(|| book::Name::new(&reading, step));
+            known.holders.push((reading.asked, step));
         }
         book.readers.push(Reader::new(reading, step));
         id

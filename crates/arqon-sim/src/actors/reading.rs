@@ -26,7 +26,7 @@ impl Actor {
                     continue;
                 }
             };
-            let reader = self.stage.judge.begins(self.reading(pattern, begin, None));
+            let reader = self.stage.judge.begins(self.reading(pattern, (begin, 0), None));
             loop {
                 match subscription.next().await {
                     Some(Ok(event)) => self.take(reader, event),

@@ -73,7 +73,7 @@ impl Visitor {
                 Err(_) => world.sleep(Duration::from_secs(1)).await,
             }
         };
-        let reader = stage.judge.begins(self.actor.reading("*", Begin::Earliest, None));
+        let reader = stage.judge.begins(self.actor.reading("*", (Begin::Earliest, 0), None));
         while let Some(missing) = stage.judge.missing_of(reader) {
             if world.now() > end {
                 return Err(missing);

@@ -27,6 +27,7 @@ impl Actor {
             if second && self.stage.phase.is_calm() {
                 return;
             }
+            let moment = self.stage.judge.moment();
             let mut asked = client.subscribe(&pattern).from(Start::Earliest);
             if self.plan.skills.is_none() {
                 // An inbox is durable by itself.
@@ -35,7 +36,7 @@ impl Actor {
             let asked = asked.credit(credit).ack_wait(Duration::from_secs(5)).max_deliver(max_deliver);
             match asked.await {
                 Ok(subscription) => {
-                    let reading = self.reading(&pattern, Begin::Earliest, Some(&name));
+                    let reading = self.reading(&pattern, (Begin::Earliest, moment), Some(&name));
                     let reader = self.stage.judge.begins(reading);
                     self.handle(&client, subscription, (reader, second)).await;
                 }

@@ -53,6 +53,8 @@ pub(super) struct Reader {
     /// The last place, by room and kind of history.
     last: BTreeMap<(String, bool), Place>,
     pub asked: Asked,
+    /// When it acknowledged something last.
+    acknowledged: BTreeMap<(String, u64), u64>,
 }
 
 impl Reader {
@@ -65,6 +67,7 @@ impl Reader {
             holes: BTreeMap::new(),
             last: BTreeMap::new(),
             asked: Vec::new(),
+            acknowledged: BTreeMap::new(),
         }
     }
 }
@@ -83,6 +86,8 @@ pub(super) struct Name {
     /// Acknowledged, and confirmed to be: when, and to whom.
     done: BTreeMap<(String, u64), (u64, ReaderId)>,
     pub buried: BTreeSet<(String, u64)>,
+    /// When each of its holders asked for it and was answered.
+    pub holders: Vec<(u64, u64)>,
 }
 
 impl Name {
@@ -96,6 +101,7 @@ impl Name {
             tried: BTreeSet::new(),
             done: BTreeMap::new(),
             buried: BTreeSet::new(),
+            holders: Vec::new(),
         }
     }
 }
@@ -107,6 +113,8 @@ pub(super) struct Book {
     pub damaged: bool,
     /// When the server was started last.
     pub restarted: u64,
+    /// When each client made its last connection.
+    pub dialled: BTreeMap<String, u64>,
     pub trimmed: Vec<String>,
     pub sent: BTreeMap<String, Sent>,
     /// Sent, to be confirmed, and not answered.
@@ -304,6 +312,13 @@ impl Book {
         let began = entry.step;
         let again = known.done.get(&at).is_some_and(|(step, by)| began > *step || *by == reader);
         known.seen.insert(at);
+        if let Some(since) = self.taken_over(reader).filter(|since| self.is_sent_after(given, *since)) {
+            let text = format!(
+                "{name} was taken over at step {since}, and reader {reader}, from before, gets {} {} which was sent later",
+                given.room, given.place.offset
+            );
+            self.break_law("holder", text);
+        }
         if again {
             let text = format!(
                 "{name} gets {} {} (try {}), whose acknowledgement was confirmed",
@@ -311,6 +326,20 @@ impl Book {
             );
             self.break_law("acknowledged", text);
         }
+    }
+
+    /// When a durable name was taken over from this holder for certain: another one asked for it when this one had it, and
+    /// this one has not asked for it again, as clients do by themselves on each new connection.
+    pub fn taken_over(&self, reader: ReaderId) -> Option<u64> {
+        let Reader { reading, step, .. } = &self.readers[reader];
+        let known = self.names.get(&(reading.tenant.clone(), reading.name.clone()?))?;
+        let again = self.dialled.get(&reading.who).is_some_and(|dialled| *dialled > reading.asked);
+        let later = known.holders.iter().filter(|(asked, _)| asked > step && !again);
+        later.map(|(_, answered)| *answered).min()
+    }
+
+    fn is_sent_after(&self, given: &Given<'_>, since: u64) -> bool {
+        self.sent.values().any(|sent| sent.draft.payload == given.payload && sent.step > since)
     }
 
     /// Positions of a plain reader rise.
@@ -379,8 +408,10 @@ impl Book {
     }
 
     pub fn acknowledges(&mut self, reader: ReaderId, at: (String, u64)) {
+        let step = self.step();
         let entry = &mut self.readers[reader];
         entry.asked.push(at.clone());
+        entry.acknowledged.insert(at.clone(), step);
         let Some(name) = entry.reading.name.clone() else { return };
         if let Some(known) = self.names.get_mut(&(entry.reading.tenant.clone(), name)) {
             known.tried.insert(at);
@@ -391,6 +422,15 @@ impl Book {
         let step = self.step();
         let entry = &self.readers[reader];
         let Some(name) = entry.reading.name.clone() else { return };
+        if let Some(since) = self.taken_over(reader)
+            && let Some(at) = asked.iter().find(|at| entry.acknowledged.get(at).is_some_and(|at| *at > since))
+        {
+            let text = format!(
+                "{name} was taken over at step {since}, and reader {reader}, from before, acknowledged {} {} after that",
+                at.0, at.1
+            );
+            return self.break_law("holder", text);
+        }
         if let Some(known) = self.names.get_mut(&(entry.reading.tenant.clone(), name)) {
             known.done.extend(asked.into_iter().map(|at| (at, (step, reader))));
         }

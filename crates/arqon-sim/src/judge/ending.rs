@@ -95,6 +95,11 @@ impl Book {
         if let Some(label) = self.open.iter().next() {
             return Some(format!("{label} was sent and its sender hears nothing ({} such)", self.open.len()));
         }
+        let mut readers = self.readers.iter().enumerate();
+        if let Some((id, reader)) = readers.find(|(id, r)| !r.ended && self.taken_over(*id).is_some()) {
+            let name = reader.reading.name.as_deref().unwrap_or_default();
+            return Some(format!("reader {id} is not told that {name} was taken over"));
+        }
         let live = self.readers.iter().enumerate().filter(|(_, r)| !r.ended && r.reading.name.is_none());
         let readers = live.filter_map(|(id, reader)| self.lacks(id, reader));
         let names =

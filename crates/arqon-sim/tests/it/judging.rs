@@ -35,6 +35,7 @@ fn reader(judge: &Judge, name: Option<&str>) -> usize {
         pattern: "repo:*".to_owned(),
         begin: Begin::Earliest,
         name: name.map(str::to_owned),
+        asked: judge.moment(),
     })
 }
 
