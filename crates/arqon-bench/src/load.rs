@@ -109,7 +109,7 @@ impl Load {
 
     /// Whether there is a time in which a profile of the server can be taken.
     pub fn can_be_profiled(self) -> bool {
-        !matches!(self, Load::StartUp { .. } | Load::Idle { .. })
+        !matches!(self, Load::Idle { .. })
     }
 
     /// Whether it can follow a schedule, so that latency at a given rate can be told.
@@ -269,9 +269,19 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Gets ready to record the server's processes, if a profile is wanted.
+    pub fn prepare_recording(&self, pids: &[u32]) -> Result<Option<Recording>> {
+        self.profile.as_deref().map(|file| Recording::prepare(file, pids)).transpose()
+    }
+
     /// Begins to record the server's processes, if a profile is wanted.
     pub fn record(&self, pids: &[u32]) -> Result<Option<Recording>> {
-        self.profile.as_deref().map(|file| Recording::begin(file, pids)).transpose()
+        let mut recording = self.prepare_recording(pids)?;
+        if let Some(recording) = &mut recording {
+            recording.enable()?;
+            recording.wait()?;
+        }
+        Ok(recording)
     }
 }
 

@@ -2,11 +2,17 @@
 //!
 //! Invariant: the recorder ends with its handle, and a recording that failed fails the run: there is no empty profile.
 
+use crate::clock::now;
 use anyhow::{Context, Result, bail, ensure};
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
-use std::io::Read;
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
 
 /// Samples a second of each core; a prime, so that it does not beat with timers.
 const FREQUENCY: &str = "997";
@@ -14,20 +20,31 @@ const FREQUENCY: &str = "997";
 /// frame pointers. A read's buffer of 16 KiB lies on the stack of a session; less than this would cut that off.
 const STACK: &str = "dwarf,24576";
 
-/// A recording of processes that goes on.
+/// How long `perf` may take to begin.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A recording of processes, ready or going on.
 #[derive(Debug)]
 pub struct Recording {
     perf: Child,
     file: PathBuf,
+    /// What `perf` is told, and what it answers.
+    control: File,
+    answers: File,
+    _pipes: TempDir,
 }
 
 impl Recording {
-    /// Begins to record these processes into a file.
-    pub fn begin(file: &Path, pids: &[u32]) -> Result<Recording> {
+    /// Gets ready to record these processes into a file; nothing is recorded yet.
+    pub fn prepare(file: &Path, pids: &[u32]) -> Result<Recording> {
         ensure!(!pids.is_empty(), "a server that is not on this machine cannot be profiled");
         let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+        let pipes = TempDir::new()?;
+        let (control, to) = pipe(&pipes, "control")?;
+        let (answers, from) = pipe(&pipes, "answers")?;
         let mut command = Command::new("perf");
-        command.args(["record", "--quiet", "--freq", FREQUENCY, "--call-graph", STACK]);
+        command.args(["record", "--quiet", "--freq", FREQUENCY, "--call-graph", STACK, "--delay=-1"]);
+        command.arg(format!("--control=fifo:{},{}", to.display(), from.display()));
         command.args(["--pid", &pids.join(","), "--output"]).arg(file);
         if geteuid().is_root() {
             // Others may only lock the little that is the default, and lose samples while the machine is busy.
@@ -35,7 +52,29 @@ impl Recording {
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let perf = command.spawn().context("cannot run perf: is it installed?")?;
-        Ok(Recording { perf, file: file.to_owned() })
+        Ok(Recording { perf, file: file.to_owned(), control, answers, _pipes: pipes })
+    }
+
+    /// From now on, or as soon as `perf` hears of it; does not wait.
+    pub fn enable(&mut self) -> Result<()> {
+        Ok(self.control.write_all(b"enable\n")?)
+    }
+
+    /// Waits until what was enabled is recorded.
+    pub fn wait(&mut self) -> Result<()> {
+        let begin = now();
+        let mut answer = [0; 16];
+        loop {
+            match self.answers.read(&mut answer) {
+                Ok(length) if length > 0 => return Ok(()),
+                Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error.into()),
+                _ => {}
+            }
+            // Why it ended is said at the end.
+            let is_over = self.perf.try_wait()?.is_some() || begin.elapsed() > PATIENCE;
+            ensure!(!is_over, "perf did not begin");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Ends it; the file is complete.
@@ -57,6 +96,15 @@ impl Recording {
     }
 }
 
+/// A named pipe, open here, so that what is written before the other side comes is kept.
+fn pipe(folder: &TempDir, name: &str) -> Result<(File, PathBuf)> {
+    let path = folder.path().join(name);
+    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits())?;
+    let file = File::options().read(true).write(true).custom_flags(nonblocking).open(&path)?;
+    Ok((file, path))
+}
+
 impl Drop for Recording {
     fn drop(&mut self) {
         // After `end` it is gone already.
@@ -73,9 +121,9 @@ mod tests {
     fn what_cannot_be_recorded_is_an_error() {
         let folder = tempfile::TempDir::new().unwrap();
         let file = folder.path().join("perf.data");
-        assert!(Recording::begin(&file, &[]).is_err(), "a server elsewhere");
+        assert!(Recording::prepare(&file, &[]).is_err(), "a server elsewhere");
         // No process has this number; where perf is not installed, beginning fails.
-        let ended = Recording::begin(&file, &[u32::MAX / 2]).and_then(Recording::end);
+        let ended = Recording::prepare(&file, &[u32::MAX / 2]).and_then(Recording::end);
         assert!(ended.is_err(), "{ended:?}");
     }
 }

@@ -188,7 +188,11 @@ fn draw(all: &[Scenario], places: &Places) -> Result<()> {
         let shown = tree::shown(&folded);
         let shares = Shares::of(&shown);
         let cost = row.run.server_cpu_per_million;
-        let caption = flame::Caption { title: &scenario.title, cost, shares: &shares };
+        let ready = row.run.figures.get("ready_after_kill_ms");
+        let ready =
+            ready.map_or_else(String::new, |ms| format!(": {} ms to ready", super::tables::figure(*ms)));
+        let title = format!("{}{ready}", scenario.title);
+        let caption = flame::Caption { title: &title, cost, shares: &shares };
         let picture = flame::draw(&caption, &tree::grow(&shown));
         fs::write(places.documents.join(PICTURES).join(format!("{}.svg", scenario.name)), picture)?;
         let (samples, cut) = (folded.samples, folded.cut);

@@ -6,9 +6,11 @@ use super::Class;
 use super::dialect::ArqonDialect;
 use crate::clock::now;
 use crate::load::{Load, Plan};
+use crate::profile::Recording;
 use crate::system::{Dialect, Running, Stop, System};
 use crate::{http, usage};
 use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -61,8 +63,9 @@ impl System for Local {
             "" => format!("defaults; live channels {}, durable ones on disk before each confirm", self.class),
             config => format!("live channels {}; {}", self.class, config.replace('\n', "; ")),
         };
-        let mut process = Process { child: None, binary, scratch, dialect, settings };
-        process.start()?;
+        let profile = plan.profile.clone().filter(|_| matches!(plan.load, Load::StartUp { .. }));
+        let mut process = Process { child: None, binary, scratch, dialect, settings, profile };
+        process.start(None)?;
         Ok(Box::new(process))
     }
 }
@@ -73,14 +76,22 @@ struct Process {
     scratch: TempDir,
     dialect: ArqonDialect,
     settings: String,
+    /// Where a profile of the start after a kill goes.
+    profile: Option<PathBuf>,
 }
 
+/// Waits to be looked at, and then is what it is told to be.
+const STOPPED: &str = "kill -STOP $$; exec \"$0\" \"$@\"";
+
 impl Process {
-    /// Starts it and waits until `/ready` says yes.
-    fn start(&mut self) -> Result<Duration> {
+    /// Starts it and waits until `/ready` says yes; recorded from its first instruction on, if a profile is wanted.
+    fn start(&mut self, profile: Option<&Path>) -> Result<Duration> {
         let folder = self.scratch.path();
         let log = folder.join("arqon.log");
-        let mut command = Command::new(&self.binary);
+        let mut command = Command::new(if profile.is_some() { Path::new("sh") } else { &self.binary });
+        if profile.is_some() {
+            command.args(["-c", STOPPED]).arg(&self.binary);
+        }
         command.args(["serve", "--listen", "127.0.0.1:0", "--data", "data", "--config", "arqon.toml"]);
         let foreign = std::env::vars_os().map(|(name, _)| name);
         for name in foreign.filter(|name| name.to_string_lossy().starts_with("ARQON_")) {
@@ -89,10 +100,14 @@ impl Process {
         command.current_dir(folder).env("XDG_CONFIG_HOME", folder.join("config")).env("HOME", folder);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(File::options().create(true).append(true).open(&log)?);
-        let begin = now();
-        let mut child = command.spawn().with_context(|| format!("cannot start {}", self.binary.display()))?;
+        let mut begin = now();
+        let child = command.spawn().with_context(|| format!("cannot start {}", self.binary.display()))?;
+        let child = self.child.insert(child);
         let output = child.stdout.take().context("its output was asked for")?;
-        self.child = Some(child);
+        let recording = profile.map(|file| recorded(child, file)).transpose()?;
+        if recording.is_some() {
+            begin = now();
+        }
         // Ends at the end of the process too, with an empty line.
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;
@@ -106,6 +121,7 @@ impl Process {
             std::thread::sleep(Duration::from_millis(1));
         }
         let time = begin.elapsed();
+        recording.map(Recording::end).transpose()?;
         self.dialect.token = token(&folder.join("config/arqon/credentials.json"), address)?;
         Ok(time)
     }
@@ -114,14 +130,24 @@ impl Process {
         let Some(mut child) = self.child.take() else { return Ok(()) };
         match how {
             Stop::Orderly => {
-                let pid = rustix::process::Pid::from_child(&child);
-                rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+                kill_process(Pid::from_child(&child), Signal::TERM)?;
             }
             Stop::Kill => child.kill()?,
         }
         child.wait()?;
         Ok(())
     }
+}
+
+/// Begins to record a process that stopped itself, and lets it go on.
+fn recorded(child: &Child, file: &Path) -> Result<Recording> {
+    let pid = Pid::from_child(child);
+    waitpid(Some(pid), WaitOptions::UNTRACED)?;
+    let mut recording = Recording::prepare(file, &[child.id()])?;
+    recording.enable()?;
+    recording.wait()?;
+    kill_process(pid, Signal::CONT)?;
+    Ok(recording)
 }
 
 impl Running for Process {
@@ -143,7 +169,8 @@ impl Running for Process {
 
     fn restart(&mut self, how: Stop) -> Result<Duration> {
         self.stop(how)?;
-        self.start()
+        let profile = self.profile.clone().filter(|_| how == Stop::Kill);
+        self.start(profile.as_deref())
     }
 }
 

@@ -199,6 +199,8 @@ pub async fn start_up(system: &mut dyn Running, plan: &Plan, records: u64) -> Re
     let orderly = system.restart(Stop::Orderly)?;
     let killed = system.restart(Stop::Kill)?;
     let time = before.elapsed();
+    let lacks_profile = plan.profile.as_ref().is_some_and(|file| !file.exists());
+    ensure!(!lacks_profile, "the start of this system cannot be profiled");
     // What was stored is still there: the last record can be read, behind all others.
     read_all(system.dialect(), plan, records).await?;
     let ms = |time: Duration| time.as_secs_f64() * 1e3;

@@ -31,9 +31,10 @@ impl Meter<'_> {
     /// Waits, reads, waits, reads, tells the senders to stop, and waits until `done` has reached what they sent.
     /// `count` is what is counted.
     pub async fn measure(&self, board: &Board, lanes: &[Lane], count: &dyn Fn() -> u64) -> Result<Measured> {
+        let mut recording = self.plan.prepare_recording(&self.pids)?;
         self.wait(self.plan.warm_up, lanes, count).await?;
         board.begin.set(Some(now()));
-        let recording = self.plan.record(&self.pids)?;
+        recording.as_mut().map(Recording::enable).transpose()?;
         let (usage, before, since) = (Usage::read(&self.pids)?, count(), now());
         self.wait(self.plan.length, lanes, count).await?;
         let (time, counted) = (since.elapsed(), count() - before);

@@ -39,8 +39,8 @@ on again.
 **Layers.** *kernel*: system calls, interrupts, page faults · *socket*: connections, WebSocket frames, what is below them · *codec*: envelopes
 to bytes and back · *core*: the bus · *log*: what is kept on disk · *allocator*: memory · *runtime*: tasks, timers, threads.
 
-Not here: idle connections, which take no time; a start, which is over in milliseconds; pipes, whose server does what `confirmed` and
-`replay` do.
+Not here: idle connections, which take no time, and pipes, whose server does what `confirmed` and `replay` do. Of a start the whole way
+from the first instruction to `/ready` is shown; it has no cost for each message.
 ";
 
 /// The whole page.

@@ -35,11 +35,11 @@ pub fn scenarios(quick: bool) -> Vec<Scenario> {
 }
 
 /// The case as it is profiled. Where something grows, its end says what growing costs; of the log, the beginning of its
-/// growth, for it would take minutes. Idle connections take no time, and a start has no measured time.
+/// growth, for it would take minutes. Idle connections take no time, and a pipe is what other cases are.
 fn profiled(case: Case, quick: bool) -> Option<Case> {
     let (kind, size) = case.load.split_once(':')?;
     match case.group {
-        Group::Idle | Group::StartUp | Group::Pipes => None,
+        Group::Idle | Group::Pipes => None,
         Group::Scaling if kind == "log-growth" => {
             let records = if quick { 100_000 } else { 2_000_000 };
             Some(Case { load: format!("log-growth:{records}"), stretch: 1.0, overhead: 6.0, ..case })
@@ -79,6 +79,7 @@ fn title(load: &str) -> String {
         "confirmed" => format!("Durable publish, {name}"),
         "durable-subscription" => format!("Durable subscription, {name}"),
         "replay" => format!("Replay of {name}"),
+        "start-up" => format!("Start after SIGKILL, {name}"),
         "rooms" => format!("Durable publish, {name} in turn"),
         "connections" => format!("Fan-out 1 → 1 among {name}"),
         "log-growth" => format!("Durable publish, {name}"),
@@ -100,7 +101,7 @@ mod tests {
             assert_eq!((names.len(), titles.len()), (scenarios.len(), scenarios.len()));
             for case in matrix::cases(quick) {
                 let has = scenarios.iter().any(|scenario| scenario.case.group == case.group);
-                let has_none = matches!(case.group, Group::Idle | Group::StartUp | Group::Pipes);
+                let has_none = matches!(case.group, Group::Idle | Group::Pipes);
                 assert!(has != has_none, "{:?}", case.group);
             }
             for kind in ["rooms", "connections", "log-growth"] {
