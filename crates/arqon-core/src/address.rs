@@ -120,13 +120,18 @@ impl RoomName {
     /// guess.
     pub(crate) fn reply(id: u128, random: u64) -> Self {
         const NAME: &[u8; 7] = b"@reply.";
+        let mut bytes = [0; 24];
+        bytes[..16].copy_from_slice(&id.to_be_bytes());
+        bytes[16..].copy_from_slice(&random.to_be_bytes());
+        let mut digits = [[0; 2]; 24];
+        for (pair, byte) in digits.iter_mut().zip(bytes) {
+            // Without a table, so that vector instructions do it.
+            let digit = |n: u8| if n < 10 { b'0' + n } else { b'a' + n - 10 };
+            *pair = [digit(byte >> 4), digit(byte & 15)];
+        }
         let mut text = [b'0'; NAME.len() + 48];
         text[..NAME.len()].copy_from_slice(NAME);
-        let bytes = id.to_be_bytes().into_iter().chain(random.to_be_bytes());
-        for (digits, byte) in text[NAME.len()..].chunks_exact_mut(2).zip(bytes) {
-            const HEX: &[u8; 16] = b"0123456789abcdef";
-            digits.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-        }
+        text[NAME.len()..].copy_from_slice(digits.as_flattened());
         RoomName(std::str::from_utf8(&text).expect("these are ASCII").into())
     }
 

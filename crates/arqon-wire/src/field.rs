@@ -18,11 +18,36 @@ macro_rules! fields {
 
             /// The member of that name.
             pub(crate) fn find(name: &str) -> Option<Field> {
-                match name { $($name => Some(Field::$variant),)* _ => None }
+                let field = *Field::ALL.get(usize::from(PLACES[place(name.as_bytes())]))?;
+                (field.name() == name).then_some(field)
             }
         }
     };
 }
+
+/// More than there are names, and a power of two.
+const SLOTS: usize = 128;
+
+/// Where a name is looked for: its length, its first and its last byte tell all names of the table from each other.
+const fn place(name: &[u8]) -> usize {
+    match name {
+        [first, .., last] => (name.len() + 22 * *first as usize + *last as usize) % SLOTS,
+        _ => 0,
+    }
+}
+
+/// The number of the field whose name has its place here; no field has the number 255.
+const PLACES: [u8; SLOTS] = {
+    let mut places = [255; SLOTS];
+    let mut i = 0;
+    while i < COUNT {
+        let at = place(Field::ALL[i].name().as_bytes());
+        assert!(places[at] == 255, "two names in one place: choose another sum");
+        places[at] = i as u8;
+        i += 1;
+    }
+    places
+};
 
 fields! {
     Id = "id",

@@ -15,6 +15,8 @@ pub(crate) struct Members<'a> {
     spans: [(u32, u32); COUNT],
     seen: u32,
     broken: u32,
+    /// Those with an escape in them, whose text is not the raw one.
+    escaped: u32,
     /// Unknown members, raw: `"name":value` joined by commas.
     pub(crate) unknown: Vec<u8>,
     /// The arguments of a question, where they stand behind its command and are plain.
@@ -23,7 +25,15 @@ pub(crate) struct Members<'a> {
 
 impl<'a> Members<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Members { text, spans: [(0, 0); COUNT], seen: 0, broken: 0, unknown: Vec::new(), question: None }
+        Members {
+            text,
+            spans: [(0, 0); COUNT],
+            seen: 0,
+            broken: 0,
+            escaped: 0,
+            unknown: Vec::new(),
+            question: None,
+        }
     }
 
     /// Splits the text. After an error, what was read so far can still be asked for.
@@ -35,7 +45,10 @@ impl<'a> Members<'a> {
         let mut more = scanner.open().map_err(not_json)?;
         while more {
             let key = scanner.key().map_err(not_json)?;
-            let name = name_of(&self.text[key.clone()]);
+            let name = match scanner.key_is_escaped() {
+                true => name_of(&self.text[key.clone()]),
+                false => Cow::Borrowed(&self.text[key.start + 1..key.end - 1]),
+            };
             let field = Field::find(&name);
             if field == Some(Field::Args) && self.plain_question(&mut scanner)? {
                 more = scanner.more().map_err(not_json)?;
@@ -43,7 +56,7 @@ impl<'a> Members<'a> {
             }
             let member = scanner.member(key.clone()).map_err(|fault| in_member(&name, fault))?;
             match field {
-                Some(field) => self.set(field, member.value, member.broken)?,
+                Some(field) => self.set(field, member.value, (member.broken, member.escaped))?,
                 None => self.pass_on(&self.text[key], &self.text[member.value], member.broken),
             }
             more = scanner.more().map_err(not_json)?;
@@ -59,20 +72,24 @@ impl<'a> Members<'a> {
         let start = scanner.at();
         self.question = PlainQuestion::scan(scanner);
         if self.question.is_some() {
-            self.set(Field::Args, start..scanner.at(), false)?;
+            self.set(Field::Args, start..scanner.at(), (false, false))?;
         }
         Ok(self.question.is_some())
     }
 
-    fn set(&mut self, field: Field, span: std::ops::Range<usize>, broken: bool) -> Result<()> {
+    fn set(
+        &mut self,
+        field: Field,
+        span: std::ops::Range<usize>,
+        (broken, escaped): (bool, bool),
+    ) -> Result<()> {
         let bit = 1u32 << field as u32;
         if self.seen & bit != 0 {
             return Err(Error::invalid(field.name(), "given twice"));
         }
         self.seen |= bit;
-        if broken {
-            self.broken |= bit;
-        }
+        self.broken |= if broken { bit } else { 0 };
+        self.escaped |= if escaped { bit } else { 0 };
         if &self.text[span.clone()] != "null" {
             self.spans[field as usize] = (span.start as u32, span.end as u32);
         }
@@ -117,6 +134,10 @@ impl<'a> Members<'a> {
     /// A member that must be a string if it is there.
     pub(crate) fn text(&self, field: Field) -> Result<Option<Cow<'a, str>>> {
         let Some(raw) = self.raw(field) else { return Ok(None) };
+        if self.escaped & (1 << field as u32) == 0 {
+            let inner = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+            return inner.map(|text| Some(Cow::Borrowed(text))).ok_or_else(|| wrong(field, "a string", raw));
+        }
         unquote(raw).map(Some).ok_or_else(|| wrong(field, "a string", raw))
     }
 

@@ -28,6 +28,8 @@ pub(crate) struct Member {
     pub(crate) value: Range<usize>,
     /// Whether the value contains line breaks (between its tokens; inside strings they are always escaped).
     pub(crate) broken: bool,
+    /// Whether a string in the value contains an escape.
+    pub(crate) escaped: bool,
 }
 
 /// See the module.
@@ -35,12 +37,13 @@ pub(crate) struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
     line_break: bool,
+    escaped: bool,
     depth_max: u32,
 }
 
 impl<'a> Scanner<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Scanner { text: text.as_bytes(), at: 0, line_break: false, depth_max: DEPTH_MAX }
+        Scanner { text: text.as_bytes(), at: 0, line_break: false, escaped: false, depth_max: DEPTH_MAX }
     }
 
     /// For text that will stand one level deep in an envelope.
@@ -68,6 +71,7 @@ impl<'a> Scanner<'a> {
         if self.peek() != Some(b'"') {
             return Err(self.fault("a member's name in quotes"));
         }
+        self.escaped = false;
         self.string()?;
         let key = start..self.at;
         self.space();
@@ -78,10 +82,10 @@ impl<'a> Scanner<'a> {
     /// Reads the value after a key.
     pub(crate) fn member(&mut self, key: Range<usize>) -> Result<Member> {
         self.space();
-        self.line_break = false;
+        (self.line_break, self.escaped) = (false, false);
         let start = self.at;
         self.value()?;
-        Ok(Member { key, value: start..self.at, broken: self.line_break })
+        Ok(Member { key, value: start..self.at, broken: self.line_break, escaped: self.escaped })
     }
 
     /// After a value: whether another member follows.
@@ -158,6 +162,11 @@ impl<'a> Scanner<'a> {
             more = self.more().ok()?;
         }
         (!self.line_break).then_some(places)
+    }
+
+    /// Whether there is an escape in the key that was read last.
+    pub(crate) fn key_is_escaped(&self) -> bool {
+        self.escaped
     }
 
     /// How far it has read.
@@ -327,6 +336,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn escape(&mut self) -> Result<()> {
+        self.escaped = true;
         self.at += 1;
         match self.peek() {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
@@ -365,7 +375,17 @@ impl<'a> Scanner<'a> {
 }
 
 /// How many bytes from the front stand for themselves in a JSON string: neither `"`, `\` nor a control character.
+#[inline]
 pub(crate) fn plain_prefix(text: &[u8]) -> usize {
+    // Most strings are short: names of members, words, numbers.
+    let Some(chunk) = text.first_chunk::<8>() else { return plain_rest(text) };
+    match special_bytes(u64::from_le_bytes(*chunk)) {
+        0 => 8 + plain_rest(&text[8..]),
+        hits => (hits.trailing_zeros() / 8) as usize,
+    }
+}
+
+fn plain_rest(text: &[u8]) -> usize {
     let is_special = |b: u8| (b < 0x20) | (b == b'"') | (b == b'\\');
     let mut at = 0;
     // Without a way out in its middle, a block is looked at by vector instructions.
