@@ -3,6 +3,7 @@
 //! Invariant: when the director says that all is calm, nothing is broken any more but what was lost for good.
 
 use crate::actors::{Cast, Stage, Visitor};
+use crate::bounds;
 use crate::dice::Dice;
 use crate::disk::Crash;
 use crate::faults::Fault;
@@ -225,10 +226,14 @@ impl Director {
             for visitor in &self.visitors {
                 visitor.letters().await;
             }
-            let Some(missing) = self.stage.judge.missing() else { return };
+            let missing = self.stage.judge.missing().map(|missing| ("progress", missing));
+            let left_over = || self.machine.holdings().and_then(|held| bounds::left_over(&held));
+            let Some((law, text)) = missing.or_else(|| Some(("bounds", left_over()?))) else { return };
             if self.stage.world.now() > end {
-                let text = format!("{when}, {} s later: {missing}", PATIENCE.as_secs());
-                return self.stage.judge.accuse("progress", text);
+                return self
+                    .stage
+                    .judge
+                    .accuse(law, format!("{when}, {} s later: {text}", PATIENCE.as_secs()));
             }
             self.rest(pause, pause).await;
             pause = (pause * 2).min(20_000);

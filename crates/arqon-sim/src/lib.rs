@@ -8,6 +8,7 @@
 //! Invariant: the same seed gives the same run, to the byte.
 
 pub mod actors;
+mod bounds;
 pub mod dice;
 mod director;
 pub mod disk;

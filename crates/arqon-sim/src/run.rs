@@ -3,6 +3,7 @@
 //! Invariant: the same seed and scale give the same run, to the byte.
 
 use crate::actors::{Cast, Phase, Stage, Visitor};
+use crate::bounds::Bounds;
 use crate::dice::Dice;
 use crate::director::Director;
 use crate::faults::Faults;
@@ -59,6 +60,8 @@ pub fn run(seed: u64, scale: &Scale, keep: bool) -> Outcome {
     let visitors = tenants.iter().map(|tenant| Visitor::new(&stage, tenant, dice.fork())).collect();
     let cast = plan.cast.iter().cloned().map(Cast::new).collect();
     let faults = plan.faults;
+    let watched = (world.clone(), machine.clone(), judge.clone());
+    world.spawn(world.process(), Bounds::new(&plan).watch(watched));
     let director = Director { stage, machine: machine.clone(), plan, dice: dice.fork(), cast, visitors };
     let over = Arc::new(AtomicBool::new(false));
     let (process, said) = (world.process(), over.clone());

@@ -9,7 +9,7 @@ use crate::disk::{Crash, SimDisk};
 use crate::net::{Caller, Net, SimStream};
 use crate::records::Journal;
 use crate::world::{Process, Wall, World, lock};
-use arqon_core::bus::{Bus, ConnectInfo, Parts, Settings};
+use arqon_core::bus::{Bus, ConnectInfo, Holdings, Parts, Settings};
 use arqon_core::limits::Limits;
 use arqon_core::policy::{Policies, Policy};
 use arqon_core::port::{Grant, Log, TokenIssuer};
@@ -107,6 +107,11 @@ impl Machine {
     /// What runs.
     pub fn running(&self) -> Option<Running> {
         lock(&self.state).running.clone()
+    }
+
+    /// What its bus holds in memory.
+    pub fn holdings(&self) -> Option<Holdings> {
+        Some(self.running()?.bus?.holdings())
     }
 
     /// Whether it takes connections.

@@ -118,13 +118,16 @@ impl Connections {
     pub(super) fn subscriptions(&self) -> usize {
         self.subscriptions.load(Ordering::Relaxed)
     }
+    pub(super) fn open_now(&self) -> Vec<Arc<Inner>> {
+        lock(&self.open).values().filter_map(Weak::upgrade).collect()
+    }
     pub(super) fn close_all(&self) {
-        let open: Vec<_> = lock(&self.open).values().filter_map(Weak::upgrade).collect();
+        let open = self.open_now();
         open.into_iter().for_each(|inner| Connection { inner }.close());
     }
     /// Open connections: number, subject, agent or subject, transport, peer.
     pub(super) fn list(&self) -> Vec<(u64, Ctx, ConnectInfo)> {
-        let open: Vec<_> = lock(&self.open).values().filter_map(Weak::upgrade).collect();
+        let open = self.open_now();
         open.iter().map(|inner| (inner.id, lock(&inner.ctx).clone(), inner.info.clone())).collect()
     }
 }

@@ -425,6 +425,14 @@ impl Consumer {
         lock(&self.state).rooms.get(room).map(RoomState::floor)
     }
 
+    /// Deliveries that are out, those that are not acknowledged, and acknowledgements ahead of them.
+    pub(super) fn under_way(&self) -> (usize, usize, usize) {
+        let state = lock(&self.state);
+        let rooms = || state.rooms.values();
+        let (pending, ahead) = (rooms().map(|r| r.pending.len()).sum(), rooms().map(|r| r.ahead.len()).sum());
+        (state.out as usize, pending, ahead)
+    }
+
     pub(super) fn progress(&self) -> Vec<Progress> {
         let state = lock(&self.state);
         let mut list: Vec<Progress> = state

@@ -76,6 +76,7 @@ impl Bus {
             ("log_flushes", "Flushes of the log since the start.", log.flushes as f64),
             ("log_damaged", "Damaged places known in the log.", log.damaged as f64),
         ];
+        let gauges = gauges.into_iter().chain(super::holdings::gauges(self));
         list.extend(gauges.map(|(name, help, value)| Metric { name, help, kind: MetricKind::Gauge, value }));
         list
     }

@@ -134,6 +134,10 @@ impl Replies {
         Some((name.0, waiter))
     }
 
+    pub(super) fn count(&self) -> usize {
+        lock(&self.waiting).len()
+    }
+
     fn forget<'a>(&self, names: impl Iterator<Item = &'a RoomName>) {
         let mut waiting = lock(&self.waiting);
         names.for_each(|name| drop(waiting.remove(behind_at(name))));

@@ -468,6 +468,12 @@ impl Subscription {
         turn.more = self.resume(index, LaneKind::Memory, next) && (!stopped || self.has_room());
     }
 
+    /// Records and bytes that wait.
+    pub(super) fn queued(&self) -> (usize, usize) {
+        let inner = lock(&self.inner);
+        (inner.queue.len(), inner.bytes)
+    }
+
     /// Forgets a read that failed, so that the next turn asks again.
     pub(super) fn read_failed(&self) {
         lock(&self.inner).reading = false;
