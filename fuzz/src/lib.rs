@@ -19,6 +19,7 @@ pub mod ws_frames;
 
 use cap::Cap;
 use std::alloc::System;
+use std::sync::Once;
 
 /// Counts what is allocated, so that a decoder that asks for too much is stopped where it asks.
 #[global_allocator]
@@ -61,6 +62,15 @@ const PER_BYTE: usize = 512;
 /// # Panics
 /// When a law is broken, or there is no such target.
 pub fn run(name: &str, data: &[u8]) {
+    static REPORTING: Once = Once::new();
+    REPORTING.call_once(|| {
+        let report = std::panic::take_hook();
+        // Telling where needs more memory than the bound may have left.
+        std::panic::set_hook(Box::new(move |info| {
+            let _cannot_be_below_what_is_used = MEMORY.set_limit(usize::MAX);
+            report(info);
+        }));
+    });
     let target = TARGETS.iter().find(|target| target.name == name).expect("a target of the table");
     let bound = MEMORY.allocated() + target.memory + PER_BYTE * data.len();
     MEMORY.set_limit(bound).expect("it is above what is allocated");

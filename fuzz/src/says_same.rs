@@ -28,6 +28,9 @@ pub fn envelope(decoded: &Result<Incoming, Box<Rejected>>) {
             FORMS.into_iter().for_each(|form| repeated(form, sent));
             FORMS.into_iter().for_each(|form| delivered(form, &sent.publish));
         }
+        Ok(Incoming::Question(question)) => {
+            FORMS.into_iter().for_each(|form| delivered(form, &question.publish));
+        }
         Ok(Incoming::Command(command)) => {
             assert!(!command.name.is_empty(), "a command has a name");
         }

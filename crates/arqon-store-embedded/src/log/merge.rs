@@ -117,8 +117,11 @@ pub(crate) fn merge(survey: &Survey) -> BTreeMap<RoomKey, Merged> {
     for (key, trim) in graves {
         bury(&mut rooms, key, trim, lost);
     }
+    for (key, trim) in &survey.trims.rooms {
+        outlive(&mut rooms, key, trim);
+    }
     for (key, room) in &mut rooms {
-        room.doubt = lost - room.seen;
+        room.doubt = room.doubt.saturating_add(lost - room.seen);
         let noted = survey.trims.rooms.get(key).map(|trim| &trim.damaged);
         room.damaged.extend(noted.into_iter().flatten());
         if survey.journal.harmed {
@@ -151,6 +154,19 @@ fn distrust(survey: &Survey, room: &mut Merged, trim: Option<&RoomTrim>) {
     let grave = trim.and_then(|trim| trim.grave.as_ref()).map_or(0, |grave| grave.as_of);
     let last = room.heads.iter().map(|(i, _)| survey.segments[*i].id).fold(grave, u64::max);
     room.doubt += survey.trims.removed_after(last) * held(&(0, survey.segment_bytes));
+}
+
+/// Offsets that were trimmed had been given out. Where the records do not come so far, the end is gone and nothing else may
+/// be left that says so: what is written next must not be taken for trimmed.
+fn outlive(rooms: &mut BTreeMap<RoomKey, Merged>, key: &RoomKey, trim: &RoomTrim) {
+    let trimmed = trim.channels.values().copied().fold(trim.floor, u64::max);
+    let nothing = || Merged::new(Arc::new(key.clone()), Lineage::new(Epoch::durable(0)));
+    let end = rooms.get(key).map_or(0, |room| room.end);
+    if trimmed > end {
+        let room = rooms.entry(key.clone()).or_insert_with(nothing);
+        room.end = trimmed;
+        room.doubt = 1;
+    }
 }
 
 fn bury(rooms: &mut BTreeMap<RoomKey, Merged>, key: &RoomKey, trim: &RoomTrim, lost: u64) {

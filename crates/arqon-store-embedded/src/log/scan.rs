@@ -205,7 +205,9 @@ impl<'a> Scanner<'a> {
     fn salvage(&mut self, from: u64, to: u64) {
         let mut p = from;
         let mut unread = from;
-        while p < to {
+        // The end was read from a file, and may lie far behind what there is.
+        let readable = to.min(self.bytes.len() as u64);
+        while p < readable {
             if self.slice(p, BLOCK as u64).is_some_and(|b| BlockHeader::read(b, self.seed).is_some()) {
                 self.region(unread, p);
                 p += BLOCK as u64;

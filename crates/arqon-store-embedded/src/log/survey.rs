@@ -146,7 +146,8 @@ fn take(disk: &dyn Disk, depth: Depth) -> io::Result<Survey> {
         let what = format!("`log/trim.{number}` has damaged entries: some trimmed records may be back");
         survey.faults.push(what);
     }
-    let newest = newest(&mut survey, &mut headers);
+    let sealed = last_sealed(disk, log_id, &names.sidecars, &survey.trims);
+    let newest = newest(&mut survey, &mut headers, sealed);
     let confirmed = survey.confirmed;
     survey.segment_bytes =
         headers.values().filter_map(|(_, h)| h.map(|(h, _)| h.file_len)).max().unwrap_or(64 << 20);
@@ -179,8 +180,21 @@ fn take(disk: &dyn Disk, depth: Depth) -> io::Result<Survey> {
 /// wrong number would make the log look for years of files.
 const HOLE_MOST: u64 = 10_000;
 
+/// The last segment that has a sidecar; 0 where none has. It is enough to know that the segment was there.
+fn last_sealed(disk: &dyn Disk, log_id: u64, sidecars: &BTreeMap<u64, Vec<u32>>, trims: &TrimState) -> u64 {
+    let whole = |(segment, generations): &(&u64, &Vec<u32>)| {
+        let identity = |generation: &u32| Identity { log_id, segment: **segment, generation: *generation };
+        generations.iter().any(|generation| sidecar::open(disk, identity(generation)).is_some())
+    };
+    let kept = sidecars.iter().rev().filter(|(segment, _)| !trims.is_removed(**segment));
+    kept.take(SIDECARS_MOST).find(whole).map_or(0, |(segment, _)| *segment)
+}
+
+/// So many sidecars are opened at most to find a whole one.
+const SIDECARS_MOST: usize = 100;
+
 /// The number of the newest segment. What names one far beyond those that can be read is not believed, and said.
-fn newest(survey: &mut Survey, headers: &mut BTreeMap<u64, (u32, Header)>) -> u64 {
+fn newest(survey: &mut Survey, headers: &mut BTreeMap<u64, (u32, Header)>, sealed: u64) -> u64 {
     let read = headers.iter().filter(|(_, (_, header))| header.is_some()).map(|(id, _)| *id).max();
     let most = read.unwrap_or(0).max(survey.trims.removed_below).saturating_add(HOLE_MOST);
     let beyond: Vec<u64> = headers.keys().copied().filter(|id| *id > most).collect();
@@ -196,6 +210,10 @@ fn newest(survey: &mut Survey, headers: &mut BTreeMap<u64, (u32, Header)>) -> u6
         survey.faults.push(what);
     }
     let last = headers.keys().max().copied().unwrap_or(0);
+    // A segment gets its sidecar, and may be deleted, after the next one was begun.
+    let deleted = survey.trims.removed.last().copied().max(survey.trims.removed_below.checked_sub(1));
+    let before = sealed.max(deleted.unwrap_or(0));
+    let last = if (last..most).contains(&before) { before + 1 } else { last };
     last.max(survey.confirmed.map_or(0, |c| c.tail.segment))
 }
 

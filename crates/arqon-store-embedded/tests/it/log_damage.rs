@@ -202,6 +202,49 @@ fn files_that_are_gone() {
     }
 }
 
+/// The newest segment and the note of where it ended.
+fn lose_the_end(rig: &Rig) {
+    assert!(segments(rig.dir.path()).len() > 2);
+    std::fs::remove_file(segments(rig.dir.path()).pop().unwrap()).unwrap();
+    std::fs::remove_file(rig.dir.path().join("log/confirmed")).unwrap();
+}
+
+#[test]
+fn a_sidecar_tells_that_a_newer_segment_was_there() {
+    let mut rig = Rig::new(small());
+    let room = key("a");
+    let before = rig.fill(&room, "main", 300);
+    wait(rig.log().close()).unwrap();
+    rig.drop_log();
+    lose_the_end(&rig);
+    rig.open();
+    let again = rig.fill(&room, "main", 1)[0];
+    assert!(again.offset > before[299].offset, "{again} may have been given out before");
+    assert_ne!(again.epoch, before[299].epoch);
+    rig.verify();
+}
+
+#[test]
+fn what_is_written_after_the_end_was_lost_is_not_taken_for_trimmed() {
+    let mut rig = Rig::new(small());
+    let room = key("a");
+    // What keeps older segments.
+    rig.fill(&key("b"), "main", 200);
+    let before = rig.fill(&room, "main", 300);
+    wait(rig.log().trim(&room, before[298].offset)).unwrap();
+    wait(rig.log().close()).unwrap();
+    rig.drop_log();
+    lose_the_end(&rig);
+    for file in files(rig.dir.path()).iter().filter(|file| file.extension().is_some_and(|e| e == "idx")) {
+        std::fs::remove_file(file).unwrap();
+    }
+    rig.open();
+    rig.fill(&room, "main", 3);
+    rig.reopen();
+    rig.fill(&room, "main", 3);
+    rig.verify();
+}
+
 /// Damages a few of the files that `may` be; answers what was done.
 fn wreck(rig: &Rig, dice: &SeededRandom, may: &dyn Fn(&str) -> bool) -> String {
     let mut what = Vec::new();

@@ -4,6 +4,7 @@
 //! wrong stays as it is, and the log goes on in a new one.
 
 use super::house::Ghost;
+use super::stage::INTRODUCTION;
 use super::{Engine, roll};
 use crate::disk::{Disk, Locking};
 use crate::log::LogConfig;
@@ -171,6 +172,10 @@ impl Engine {
     fn announce(&mut self, rooms: &[RoomKey]) -> Result<(), StoreError> {
         for key in rooms {
             self.ready()?;
+            let left = self.active.as_ref().map_or(0, |active| active.len.saturating_sub(self.tail.end));
+            if self.block.bytes.is_empty() && left < 2 * INTRODUCTION {
+                self.roll()?;
+            }
             if self.block.bytes.is_empty() {
                 self.begin_block();
             }
