@@ -7,8 +7,10 @@ mod real;
 
 pub use real::RealDisk;
 
+use bytes::Bytes;
 use std::any::Any;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A folder of files.
@@ -54,6 +56,12 @@ pub trait DiskFile: Send + Sync + 'static {
     /// Fills `buf` from `at`; fewer bytes only at the end of the file.
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize>;
 
+    /// Reads a piece of the file, fewer bytes only at its end: for long stretches that are read one behind the other,
+    /// and may go past the system's cache. Nothing before `settled` is written any more, so that it may be read ahead.
+    fn read_piece(&self, piece: Range<u64>, _settled: u64) -> io::Result<Bytes> {
+        read_whole(self, piece)
+    }
+
     /// Writes all of `buf` at `at`.
     fn write_at(&self, buf: &[u8], at: u64) -> io::Result<()>;
 
@@ -85,4 +93,12 @@ pub trait DiskFile: Send + Sync + 'static {
 
     /// The length of the file.
     fn size(&self) -> io::Result<u64>;
+}
+
+/// Reads a piece with one call.
+fn read_whole(file: &(impl DiskFile + ?Sized), piece: Range<u64>) -> io::Result<Bytes> {
+    let mut bytes = vec![0; usize::try_from(piece.end.saturating_sub(piece.start)).unwrap_or(0)];
+    let read = file.read_at(&mut bytes, piece.start)?;
+    bytes.truncate(read);
+    Ok(bytes.into())
 }

@@ -1,14 +1,18 @@
 //! The disk of the operating system.
 //!
-//! Invariant: a file is changed through one of its two handles at a time, and read through the plain one only.
+//! Invariant: a file is changed through one of its two handles at a time; all of its handles read the same.
 
 mod direct;
+mod past;
 
-use super::{Disk, DiskFile, Locking};
+use super::{Disk, DiskFile, Locking, read_whole};
+use bytes::Bytes;
 use direct::Direct;
+use past::{Ahead, Past};
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,22 +26,22 @@ const FLUSH_ZEROS: u64 = 4 << 20;
 const ALIGNED: u64 = 4096;
 
 /// A folder of the file system.
-#[derive(Debug)]
 pub struct RealDisk {
     root: PathBuf,
     read_only: bool,
+    ahead: Arc<Ahead>,
 }
 
 impl RealDisk {
     /// The folder at `root`, made if it is not there.
     pub fn new(root: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(root)?;
-        Ok(RealDisk { root: root.to_owned(), read_only: false })
+        Ok(RealDisk { root: root.to_owned(), read_only: false, ahead: Arc::default() })
     }
 
     /// The folder at `root`, in which nothing can be changed.
     pub fn read_only(root: &Path) -> Self {
-        RealDisk { root: root.to_owned(), read_only: true }
+        RealDisk { root: root.to_owned(), read_only: true, ahead: Arc::default() }
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -46,7 +50,7 @@ impl RealDisk {
 
     fn file(&self, path: &str, file: File) -> Arc<dyn DiskFile> {
         let direct = if self.read_only { Way::Cached } else { Way::Untried(self.path(path)) };
-        Arc::new(RealFile { file, way: Mutex::new(direct) })
+        Arc::new(RealFile { file, way: Mutex::new(direct), past: Past::new(self.ahead.clone()) })
     }
 
     fn writable(&self) -> io::Result<()> {
@@ -152,6 +156,7 @@ enum Way {
 struct RealFile {
     file: File,
     way: Mutex<Way>,
+    past: Past,
 }
 
 impl RealFile {
@@ -206,8 +211,16 @@ impl DiskFile for RealFile {
         Ok(done)
     }
 
+    fn read_piece(&self, piece: Range<u64>, settled: u64) -> io::Result<Bytes> {
+        match self.past.read(&self.file, piece.clone(), settled) {
+            Some(bytes) => Ok(bytes),
+            None => read_whole(self, piece),
+        }
+    }
+
     fn write_at(&self, buf: &[u8], at: u64) -> io::Result<()> {
         self.changed(Direct::forget);
+        self.past.cache(at + buf.len() as u64);
         self.file.write_all_at(buf, at)
     }
 
@@ -218,6 +231,7 @@ impl DiskFile for RealFile {
         {
             return Ok(());
         }
+        self.past.cache(at + buf.len() as u64);
         self.file.write_all_at(buf, at)
     }
 

@@ -10,15 +10,15 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Disks take places and lengths in multiples of their sector; 4,096 suits all of them, and the page cache.
-const PAGE: usize = 4096;
+pub(super) const PAGE: usize = 4096;
 
 #[cfg(target_os = "linux")]
-fn direct_flag() -> Option<i32> {
+pub(super) fn direct_flag() -> Option<i32> {
     i32::try_from(rustix::fs::OFlags::DIRECT.bits()).ok()
 }
 
 #[cfg(not(target_os = "linux"))]
-fn direct_flag() -> Option<i32> {
+pub(super) fn direct_flag() -> Option<i32> {
     None
 }
 

@@ -136,13 +136,8 @@ fn load(
     (end, wanted): (u64, u64),
 ) -> Result<Option<Piece>, Missing> {
     let file = shared.data(segment)?;
-    let mut bytes = vec![0; usize::try_from(end.saturating_sub(at)).unwrap_or(0)];
-    match file.read_at(&mut bytes, at) {
-        Ok(n) => {
-            bytes.truncate(n);
-            let sparse = wanted * 2 < end - at;
-            Ok(Some(Piece { segment: number, at, bytes: bytes.into(), sparse }))
-        }
+    match file.read_piece(at..end.max(at), segment.used.load(Relaxed)) {
+        Ok(bytes) => Ok(Some(Piece { segment: number, at, bytes, sparse: wanted * 2 < end - at })),
         Err(error) => {
             tracing::error!(segment = segment.id, at, %error, "a piece of the log cannot be read");
             Ok(None)
