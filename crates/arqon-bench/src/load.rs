@@ -2,7 +2,7 @@
 //!
 //! Invariant: what `Display` writes, `FromStr` reads back; the words are what scripts and raw results know a load by.
 
-use crate::profile::Recording;
+use crate::profile::{Frequency, Recording};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -271,7 +271,7 @@ pub struct Plan {
 impl Plan {
     /// Gets ready to record the server's processes, if a profile is wanted.
     pub fn prepare_recording(&self, pids: &[u32]) -> Result<Option<Recording>> {
-        self.profile.as_deref().map(|file| Recording::prepare(file, pids)).transpose()
+        self.profile.as_deref().map(|file| Recording::prepare(file, pids, Frequency::Usual)).transpose()
     }
 
     /// Begins to record the server's processes, if a profile is wanted.

@@ -14,8 +14,24 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Samples a second of each core; a prime, so that it does not beat with timers.
-const FREQUENCY: &str = "997";
+/// Samples a second of each core: primes, so that they do not beat with timers.
+#[derive(Debug, Clone, Copy)]
+pub enum Frequency {
+    /// For what goes on for seconds.
+    Usual,
+    /// For what is over in a fraction of one.
+    High,
+}
+
+impl Frequency {
+    fn word(self) -> &'static str {
+        match self {
+            Frequency::Usual => "997",
+            Frequency::High => "9973",
+        }
+    }
+}
+
 /// So much of each stack is kept, and unwound later by the tables that every binary carries: a release binary has no
 /// frame pointers. A read's buffer of 16 KiB lies on the stack of a session; less than this would cut that off.
 const STACK: &str = "dwarf,24576";
@@ -36,14 +52,14 @@ pub struct Recording {
 
 impl Recording {
     /// Gets ready to record these processes into a file; nothing is recorded yet.
-    pub fn prepare(file: &Path, pids: &[u32]) -> Result<Recording> {
+    pub fn prepare(file: &Path, pids: &[u32], frequency: Frequency) -> Result<Recording> {
         ensure!(!pids.is_empty(), "a server that is not on this machine cannot be profiled");
         let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
         let pipes = TempDir::new()?;
         let (control, to) = pipe(&pipes, "control")?;
         let (answers, from) = pipe(&pipes, "answers")?;
         let mut command = Command::new("perf");
-        command.args(["record", "--quiet", "--freq", FREQUENCY, "--call-graph", STACK, "--delay=-1"]);
+        command.args(["record", "--quiet", "--freq", frequency.word(), "--call-graph", STACK, "--delay=-1"]);
         command.arg(format!("--control=fifo:{},{}", to.display(), from.display()));
         command.args(["--pid", &pids.join(","), "--output"]).arg(file);
         if geteuid().is_root() {
@@ -121,9 +137,9 @@ mod tests {
     fn what_cannot_be_recorded_is_an_error() {
         let folder = tempfile::TempDir::new().unwrap();
         let file = folder.path().join("perf.data");
-        assert!(Recording::prepare(&file, &[]).is_err(), "a server elsewhere");
+        assert!(Recording::prepare(&file, &[], Frequency::Usual).is_err(), "a server elsewhere");
         // No process has this number; where perf is not installed, beginning fails.
-        let ended = Recording::prepare(&file, &[u32::MAX / 2]).and_then(Recording::end);
+        let ended = Recording::prepare(&file, &[u32::MAX / 2], Frequency::High).and_then(Recording::end);
         assert!(ended.is_err(), "{ended:?}");
     }
 }

@@ -6,7 +6,7 @@ use super::Class;
 use super::dialect::ArqonDialect;
 use crate::clock::now;
 use crate::load::{Load, Plan};
-use crate::profile::Recording;
+use crate::profile::{Frequency, Recording};
 use crate::system::{Dialect, Running, Stop, System};
 use crate::{http, usage};
 use anyhow::{Context, Result, bail, ensure};
@@ -143,7 +143,7 @@ impl Process {
 fn recorded(child: &Child, file: &Path) -> Result<Recording> {
     let pid = Pid::from_child(child);
     waitpid(Some(pid), WaitOptions::UNTRACED)?;
-    let mut recording = Recording::prepare(file, &[child.id()])?;
+    let mut recording = Recording::prepare(file, &[child.id()], Frequency::High)?;
     recording.enable()?;
     recording.wait()?;
     kill_process(pid, Signal::CONT)?;
