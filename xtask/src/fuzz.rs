@@ -75,7 +75,7 @@ pub fn run(options: &Options) -> Result<bool> {
         let status = Command::new(binary(&names[0])).arg(input).status()?;
         return Ok(status.success());
     }
-    let complaints = feed(&names, options.seconds, options.jobs)?;
+    let complaints = feed(&names, options.seconds, None, options.jobs)?;
     complaints.iter().for_each(|complaint| println!("{complaint}"));
     if options.keep {
         for name in &names {
@@ -89,7 +89,8 @@ pub fn run(options: &Options) -> Result<bool> {
 pub fn short() -> Result<Vec<String>> {
     let names = names(&[])?;
     build(&names)?;
-    feed(&names, 6, 2)
+    // The same inputs each time: what a run finds must come from the change that it tests, and be found again.
+    feed(&names, 6, Some(1), 2)
 }
 
 /// The targets there are, or those asked for.
@@ -133,7 +134,7 @@ fn workplace(name: &str) -> PathBuf {
 }
 
 /// Runs targets beside each other.
-fn feed(names: &[String], seconds: u32, jobs: usize) -> Result<Vec<String>> {
+fn feed(names: &[String], seconds: u32, seed: Option<u32>, jobs: usize) -> Result<Vec<String>> {
     let waiting = Mutex::new(names.iter().collect::<VecDeque<_>>());
     let complaints = Mutex::new(Vec::new());
     let next = || waiting.lock().expect("no holder panics").pop_front();
@@ -141,7 +142,8 @@ fn feed(names: &[String], seconds: u32, jobs: usize) -> Result<Vec<String>> {
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
                 while let Some(name) = next() {
-                    let found = one(name, seconds).unwrap_or_else(|error| Some(format!("{name}: {error:#}")));
+                    let found =
+                        one(name, seconds, seed).unwrap_or_else(|error| Some(format!("{name}: {error:#}")));
                     complaints.lock().expect("no holder panics").extend(found);
                 }
             });
@@ -151,9 +153,13 @@ fn feed(names: &[String], seconds: u32, jobs: usize) -> Result<Vec<String>> {
 }
 
 /// Runs one target and prints a line about it; a sentence if it found something.
-fn one(name: &str, seconds: u32) -> Result<Option<String>> {
+fn one(name: &str, seconds: u32, seed: Option<u32>) -> Result<Option<String>> {
     let (place, corpus) = (workplace(name), corpus(name));
-    let new = place.join("corpus");
+    // A run to be repeated begins with the committed inputs alone.
+    let new = place.join(if seed.is_some() { "short" } else { "corpus" });
+    if seed.is_some() && new.exists() {
+        fs::remove_dir_all(&new)?;
+    }
     fs::create_dir_all(&new)?;
     fs::create_dir_all(&corpus)?;
     let log = place.join("log");
@@ -163,6 +169,7 @@ fn one(name: &str, seconds: u32) -> Result<Option<String>> {
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-artifact_prefix={}/", place.display()))
         .args(["-max_len=4096", "-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1"])
+        .args(seed.map(|seed| format!("-seed={seed}")))
         .stdout(output.try_clone()?)
         .stderr(output)
         .status()
