@@ -234,7 +234,7 @@ impl Consumer {
         if *room.epoch.get_or_insert(gap.to.epoch) != gap.to.epoch || gap.reason == GapReason::EpochChanged {
             state.out -= room.enter(gap.to);
         }
-        room.tell(gap.to);
+        room.tell(gap.from, gap.to);
     }
 
     /// Deliveries whose next try is due.

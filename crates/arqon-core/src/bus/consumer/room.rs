@@ -31,8 +31,8 @@ pub(super) enum Stage {
     Lost,
     /// Being moved to the dead letters.
     Dying,
-    /// No record, but the end of a gap that the holder was told of and may not have heard: said again to the next one,
-    /// unless something that came after it is acknowledged.
+    /// No record, but the beginning of a gap that the holder was told of and may not have heard: said again to the next
+    /// one, unless something that came after it is acknowledged.
     Told,
 }
 
@@ -153,14 +153,15 @@ impl RoomState {
         }
     }
 
-    /// A gap up to this place was said.
-    pub fn tell(&mut self, to: Position) {
+    /// A gap was said. What is read again because of it begins where the gap does, so that it is said as a whole.
+    pub fn tell(&mut self, from: Option<Position>, to: Position) {
         let Position { epoch, offset } = to;
         self.pending.retain(|o, p| *o > offset || p.stage != Stage::Lost);
         self.ahead.retain(|o, _| *o > offset);
         if offset > self.floor() {
             let told = Pending { stage: Stage::Told, ..Pending::lost(epoch) };
-            self.pending.entry(offset).or_insert(told);
+            let first = from.map_or(1, |from| from.offset.saturating_add(1));
+            self.pending.entry(first.min(offset)).or_insert(told);
         }
         self.seen = self.seen.max(offset);
         self.dirty = true;
