@@ -29,7 +29,7 @@ pub struct Counts {
     connections: AtomicU64,
     /// Channels used once.
     channels: AtomicU64,
-    /// Rooms used once.
+    /// Messages to rooms that are used by turns.
     rooms: AtomicU64,
     /// Things that failed.
     failures: AtomicU64,
@@ -51,7 +51,8 @@ impl fmt::Display for Counts {
         writeln!(f, "durable: {} confirmed, {} acknowledged", n(&self.stored), n(&self.acknowledged))?;
         writeln!(f, "requests: {} answered", n(&self.answered))?;
         writeln!(f, "churn: {} subscriptions, {} connections", n(&self.subscriptions), n(&self.connections))?;
-        writeln!(f, "used once: {} channels, {} rooms", n(&self.channels), n(&self.rooms))?;
+        writeln!(f, "channels used once: {}", n(&self.channels))?;
+        writeln!(f, "to {ROOMS} rooms by turns, removed after a minute: {}", n(&self.rooms))?;
         write!(f, "failures: {}", n(&self.failures))
     }
 }
@@ -63,6 +64,9 @@ async fn done<T>(work: impl IntoFuture<Output = arqon_client::Result<T>>) -> arq
 
 /// Readers of the fan-out: so many clients with so many subscriptions.
 const FAN: (usize, usize) = (5, 10);
+
+/// Rooms that are used by turns. What the log keeps of a room stays, so their number is bounded.
+const ROOMS: u64 = 500;
 
 /// A running load.
 pub struct Load {
@@ -142,7 +146,7 @@ impl Load {
         self.every(
             50,
             |c| &c.rooms,
-            move |n| done(own.publish(&format!("r{}:passing", n % 500), payload(n))),
+            move |n| done(own.publish(&format!("r{}:passing", n % ROOMS), payload(n))),
         );
     }
 
