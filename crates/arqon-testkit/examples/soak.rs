@@ -2,7 +2,8 @@
 //!
 //! `cargo xtask soak --minutes 20` builds and runs it. The load is moderate on purpose and of every kind: fan-out,
 //! confirmed durable messages with acknowledgements, requests, subscriptions and connections that come and go, channels
-//! that are used once and never again, rooms that are used by turns and emptied by age. Invariant: what is judged was read from the kernel, not from the server.
+//! that are used once and never again, rooms that are used by turns and emptied by age. Invariant: what is judged was read
+//! from the kernel, not from the server.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports")]
 
