@@ -36,6 +36,8 @@ pub use subscribe::{From, Subscribe, SubscribeOptions, Subscribed};
 use crate::env::Env;
 use crate::ids::IdMaker;
 use crate::limits::{Limits, RateLimiter};
+use crate::operators::cron::Cron;
+use crate::operators::store::Store;
 use crate::policy::{Policies, Policy};
 use crate::port::{CommitObserver, Log, Records, TokenIssuer};
 use crate::{Code, Ctx, Error, Record, Result};
@@ -89,6 +91,8 @@ struct Shared {
     agents: agents::Agents,
     replies: request::Replies,
     policies: policies::PolicyBook,
+    store: Store,
+    cron: Cron,
     counters: metrics::Counters,
     draining: AtomicBool,
 }
@@ -126,6 +130,8 @@ impl Bus {
             agents: agents::Agents::default(),
             replies: request::Replies::default(),
             policies: policies::PolicyBook::new(Policies::new(settings.policies.clone())),
+            store: Store::new(records.clone(), env.clock.clone()),
+            cron: Cron::new(env.clone(), records.clone()),
             counters: metrics::Counters::default(),
             draining: AtomicBool::new(false),
             env,
@@ -137,6 +143,7 @@ impl Bus {
         shared.log.observe(Arc::new(Observer(Arc::downgrade(&shared))));
         let bus = Bus { shared };
         bus.load_policies().await?;
+        bus.cron().load().await?;
         upkeep::start(&bus);
         Ok(bus)
     }
@@ -182,6 +189,14 @@ impl Bus {
     /// The maker of tokens.
     pub fn tokens(&self) -> &Arc<dyn TokenIssuer> {
         &self.shared.tokens
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    pub(crate) fn cron(&self) -> &Cron {
+        &self.shared.cron
     }
 
     /// Refuses new work from now on and writes what is not written yet.

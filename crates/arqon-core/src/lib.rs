@@ -17,6 +17,7 @@ pub mod inspect;
 pub mod limits;
 pub mod message;
 pub mod operations;
+mod operators;
 pub mod pattern;
 pub mod policy;
 pub mod port;

@@ -1,8 +1,10 @@
 //! The one table of operations: name, arguments, right, rate, reasons, route and dispatch. Every door, `help` and every
 //! document is made from it; there is no second list.
 
+mod cron;
 mod messages;
 mod rooms;
+mod store;
 mod subscriptions;
 mod system;
 mod table;

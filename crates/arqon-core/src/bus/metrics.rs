@@ -69,6 +69,7 @@ impl Bus {
             ("subscriptions", "Live subscriptions.", shared.connections.subscriptions() as f64),
             ("durable_subscriptions", "Named subscriptions in memory.", shared.consumers.count() as f64),
             ("agents_online", "Agents with an open connection.", shared.agents.count() as f64),
+            ("cron_jobs", "Jobs that send messages by the clock.", shared.cron.count() as f64),
             ("rooms_in_use", "Rooms in memory.", shared.rooms.count() as f64),
             ("rooms_total", "Rooms with a log.", log.rooms as f64),
             ("log_records", "Records kept in the log.", log.records as f64),

@@ -1,4 +1,4 @@
-//! What happens without a caller: redelivery, dead letters, remembering acknowledgements, retention, sweeping.
+//! What happens without a caller: jobs, redelivery, dead letters, remembering acknowledgements, retention, sweeping.
 //!
 //! Invariant: each pass is idempotent and bounded; a failure is logged and the next pass tries again.
 
@@ -29,6 +29,7 @@ pub(super) fn start(bus: &Bus) {
                 return;
             }
             beat = beat.wrapping_add(1);
+            shared.cron.beat(&Bus { shared: shared.clone() });
             shared.redeliver().await;
             if let Err(error) = shared.persist_consumers(Durability::Buffered).await {
                 tracing::warn!(%error, "acknowledgements could not be written; trying again");

@@ -1,4 +1,7 @@
-//! The table itself.
+//! The table itself; the rows of the operators stand in files of their own.
+
+mod cron;
+mod store;
 
 use super::ArgKind::{Flag, Json, Number, Text, Texts};
 use super::Category::{Channels, Messages, Subscriptions, System};
@@ -406,4 +409,15 @@ pub(super) const TABLE: &[Operation] = &[
         run: rooms::delete_policy,
         ..BASE
     },
+    store::SET,
+    store::GET,
+    store::DELETE,
+    store::LIST,
+    store::HISTORY,
+    cron::SCHEDULE,
+    cron::LIST,
+    cron::GET,
+    cron::CANCEL,
+    cron::PAUSE,
+    cron::RESUME,
 ];

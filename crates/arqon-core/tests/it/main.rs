@@ -3,6 +3,7 @@
 // A test's verdict is a panic, and its tasks end with its runtime.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
 
+mod cron;
 mod delivery;
 mod durable;
 mod faults;
@@ -11,5 +12,6 @@ mod inspection;
 mod messages;
 mod questions;
 mod rights;
+mod store;
 mod together;
 mod world;

@@ -6,7 +6,7 @@ use arqon_core::env::{Clock, Env, Spawner};
 use arqon_core::limits::Limits;
 use arqon_core::message::Extras;
 use arqon_core::policy::Policy;
-use arqon_core::port::{Grant, Log, Records, TokenIssuer};
+use arqon_core::port::{DocKey, Durability, Expect, Grant, Log, Records, TokenIssuer, Write};
 use arqon_core::value::{Args, Value};
 use arqon_core::{
     AgentId, Bus, Class, Ctx, Delivery, Gap, Pattern, Position, Principal, Record, Result, Role, Target,
@@ -59,6 +59,19 @@ impl World {
         World { bus, clock: self.clock.clone(), log: self.log.clone(), records: self.records.clone() }
     }
 
+    /// A document as it is stored.
+    pub async fn stored(&self, space: &'static str, id: &str) -> Option<bytes::Bytes> {
+        let found = self.records.get(&doc_key(space, id), self.clock.now()).await.unwrap();
+        found.map(|doc| doc.data)
+    }
+
+    /// Puts a document in the place of what is stored.
+    pub async fn put_stored(&self, space: &'static str, id: &str, data: bytes::Bytes) {
+        let (key, expect, indexes) = (doc_key(space, id), Expect::Any, Vec::new());
+        let write = Write::Put { key, expect, data, indexes, expires_at: None };
+        self.records.commit(vec![write], Durability::Synced, self.clock.now()).await.unwrap();
+    }
+
     pub fn connect(&self, subject: &str) -> Connection {
         self.connect_as(user(subject))
     }
@@ -103,6 +116,10 @@ impl World {
             settle().await;
         }
     }
+}
+
+fn doc_key(space: &'static str, id: &str) -> DocKey {
+    DocKey { space, tenant: Tenant::default(), id: id.to_owned() }
 }
 
 async fn start(
