@@ -33,12 +33,22 @@ pub struct Phase(Arc<AtomicU8>);
 impl Phase {
     /// Nothing new is begun, nobody is slow, everything is acknowledged.
     pub fn calm(&self) {
-        self.0.store(1, Relaxed);
+        self.0.fetch_or(1, Relaxed);
     }
 
     /// See [`Phase::calm`].
     pub fn is_calm(&self) -> bool {
-        self.0.load(Relaxed) > 0
+        self.0.load(Relaxed) & 1 > 0
+    }
+
+    /// From now on the server may be away, and the network may hold something up.
+    pub fn hold_up(&self) {
+        self.0.fetch_or(2, Relaxed);
+    }
+
+    /// See [`Phase::hold_up`].
+    pub fn is_held_up(&self) -> bool {
+        self.0.load(Relaxed) & 2 > 0
     }
 }
 

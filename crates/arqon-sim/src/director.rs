@@ -16,6 +16,10 @@ use std::time::Duration;
 /// found out after 50 s, rejected deliveries come again within minutes.
 const PATIENCE: Duration = Duration::from_secs(900);
 
+/// Faults after which a question may take any time.
+const HOLDS_UP: [Fault; 6] =
+    [Fault::Kill, Fault::Power, Fault::Flip, Fault::Cut, Fault::Silence, Fault::Stall];
+
 pub(crate) struct Director {
     pub stage: Stage,
     pub machine: Machine,
@@ -48,6 +52,7 @@ impl Director {
         self.wait("after the faults").await;
         self.audit().await;
         let crash = if self.plan.faults.has(Fault::Power) { Crash::Power } else { Crash::Kill };
+        self.stage.phase.hold_up();
         if self.dice.chance(300) {
             self.machine.stop().await;
         }
@@ -75,6 +80,9 @@ impl Director {
             return;
         }
         let fault = self.dice.pick(&faults);
+        if HOLDS_UP.contains(&fault) {
+            self.stage.phase.hold_up();
+        }
         match fault {
             Fault::Kill => self.crash(Crash::Kill).await,
             Fault::Power => self.crash(Crash::Power).await,

@@ -170,7 +170,7 @@ fn cast(dice: &mut Dice, scale: &Scale, faults: Faults) -> Vec<Plan> {
         }
     }
     if dice.chance(300) {
-        let (tenant, questions) = (dice.below(tenants), dice.between(3, 12));
+        let (tenant, questions) = (dice.below(tenants), dice.between(3, 24));
         add(tenant, "asker".to_owned(), Role::Ask(questions));
         add(tenant, "answerer".to_owned(), Role::Answer);
     }

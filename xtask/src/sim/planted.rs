@@ -26,6 +26,8 @@ struct Mistake {
     name: String,
     what: String,
     laws: Vec<String>,
+    /// The faults among which it shows; all where the patch names none.
+    faults: String,
     patch: PathBuf,
     /// The first file that it changes: what changes the same crates is built one after the other.
     place: String,
@@ -135,9 +137,11 @@ impl Mistake {
         let laws =
             laws.with_context(|| format!("the second line of {name} is to be `Law: ` and law names"))?;
         let laws = laws.split(',').map(|law| law.trim().to_owned()).collect();
+        let faults = lines.clone().next().and_then(|line| line.strip_prefix("Faults: "));
+        let faults = faults.unwrap_or("all").trim().to_owned();
         let place = lines.find_map(|line| line.strip_prefix("--- a/"));
         let place = place.with_context(|| format!("{name} changes nothing"))?.to_owned();
-        Ok(Mistake { name, what, laws, patch, place })
+        Ok(Mistake { name, what, laws, faults, patch, place })
     }
 
     fn number(&self) -> &str {
@@ -149,7 +153,7 @@ impl Planted {
     fn search(self, sound: &Path, within: u32) -> Row {
         let began = now();
         let Planted { mistake, binary, seconds } = self;
-        let found = binary.and_then(|binary| find(&binary, sound, (&mistake.laws, within)));
+        let found = binary.and_then(|binary| find(&binary, sound, (&mistake, within)));
         Row { mistake, found, seconds: seconds + began.elapsed().as_secs_f64() }
     }
 }
@@ -173,18 +177,19 @@ impl Row {
 
 /// Runs seeds until one breaks a law of the mistake, and shows that the mistake is the cause. What breaks another law
 /// is no finding of this mistake; it is told, since it may be a mistake that nobody planted.
-fn find(binary: &Path, sound: &Path, (laws, within): (&[String], u32)) -> Result<Found> {
+fn find(binary: &Path, sound: &Path, (mistake, within): (&Mistake, u32)) -> Result<Found> {
+    let Mistake { laws, faults, .. } = mistake;
     let mut others = String::new();
     let mut from = 1;
     while from <= u64::from(within) {
         let (first, left) = (from.to_string(), (u64::from(within) + 1 - from).to_string());
-        let args = ["--from", &first, "--seeds", &left, "--minutes", MINUTES];
+        let args = ["--from", &first, "--seeds", &left, "--minutes", MINUTES, "--faults", faults];
         let (law, seed, says) = match first_found(binary, &args)? {
             Ok(found) => found,
             Err(summary) => bail!("no seed breaks one of its laws: {summary}{others}"),
         };
         if laws.contains(&law) {
-            let without = first_found(sound, &["--seed", &seed.to_string()])?;
+            let without = first_found(sound, &["--seed", &seed.to_string(), "--faults", faults])?;
             ensure!(without.is_err(), "seed {seed} breaks `{law}` without the mistake, too");
             return Ok(Found { law, seed, others });
         }
@@ -229,6 +234,9 @@ mod tests {
         let mistake = Mistake::parse("07-it-forgets".into(), PathBuf::new(), text).unwrap();
         assert_eq!((mistake.number(), &*mistake.what), ("07", "It forgets"));
         assert_eq!(mistake.laws, ["kept", "once"]);
+        assert_eq!(mistake.faults, "all");
+        let few = text.replace("--- a", "Faults: kill,power\n--- a");
+        assert_eq!(Mistake::parse("07".into(), PathBuf::new(), &few).unwrap().faults, "kill,power");
         assert_eq!(mistake.place, "crates/x/src/y.rs");
         assert!(Mistake::parse("08".into(), PathBuf::new(), "It forgets.\n--- a/x\n").is_err());
     }

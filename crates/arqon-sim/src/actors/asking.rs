@@ -3,7 +3,6 @@
 //! Invariant: an answer repeats its question, so that a wrong one is seen.
 
 use super::Actor;
-use crate::faults::Fault;
 use crate::judge::Draft;
 use arqon_client::{Client, Error, Payload};
 use std::time::Duration;
@@ -14,9 +13,6 @@ const CHANNEL: &str = "ask";
 const COMMAND: Duration = Duration::from_secs(30);
 /// What a question may take beyond its time where nothing holds up the network: the way there and back.
 const WAY: Duration = Duration::from_secs(2);
-/// Faults that hold up the network, or those who would answer.
-const HOLDS_UP: [Fault; 6] =
-    [Fault::Kill, Fault::Power, Fault::Flip, Fault::Cut, Fault::Silence, Fault::Stall];
 
 /// How a question is asked.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +27,7 @@ impl Actor {
     pub(super) async fn ask(self, questions: u64) {
         let client = self.connect().await;
         while super::lock(&self.memory).sent < questions && !self.stage.phase.is_calm() {
-            self.stage.world.sleep(self.roll(|d| d.millis(0, 3000))).await;
+            self.stage.world.sleep(self.roll(|d| d.millis(0, 1500))).await;
             let question = self.clone().question(client.clone());
             if self.roll(|d| d.chance(500)) {
                 self.stage.world.spawn(self.process, question);
@@ -99,7 +95,7 @@ impl Actor {
 
     /// That there is no answer is not said before the time is over, and not much later.
     fn keeps_time(&self, label: &str, (by, time): (By, Duration), (took, error): (Duration, Option<&Error>)) {
-        let held_up = HOLDS_UP.iter().any(|fault| self.stage.faults.has(*fault));
+        let held_up = self.stage.phase.is_held_up();
         let most = match by {
             By::Library => time,
             By::Server if held_up => COMMAND,

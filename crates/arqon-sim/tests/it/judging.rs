@@ -142,3 +142,84 @@ fn gaps_need_a_reason_and_dead_letters_too() {
     letter.buried(TENANT, "n", ("repo", 1), "");
     assert_eq!(law(&letter), Some("dead-letter"));
 }
+
+#[test]
+fn the_older_holder_of_a_name_must_not_go_on() {
+    let judge = judge();
+    let old = reader(&judge, Some("n"));
+    send(&judge, "a", None);
+    give(&judge, old, "a", 1);
+    judge.stored("a", "repo", at(1), false);
+    judge.acknowledges(old, "repo", 1);
+    let before = judge.asks(old);
+    let new = reader(&judge, Some("n"));
+    // What it had acknowledged before that is acknowledged.
+    judge.acknowledged(old, before);
+    assert_eq!(law(&judge), None);
+    assert!(judge.missing().unwrap().contains("is not told that n was taken over"));
+    send(&judge, "b", None);
+    give(&judge, new, "b", 2);
+    assert_eq!(law(&judge), None);
+    give(&judge, old, "b", 2);
+    assert_eq!(law(&judge), Some("holder"));
+}
+
+#[test]
+fn what_the_older_holder_acknowledges_must_not_be_confirmed() {
+    let judge = judge();
+    let old = reader(&judge, Some("n"));
+    send(&judge, "a", None);
+    give(&judge, old, "a", 1);
+    reader(&judge, Some("n"));
+    judge.acknowledges(old, "repo", 1);
+    let after = judge.asks(old);
+    judge.acknowledged(old, after);
+    assert_eq!(law(&judge), Some("holder"));
+}
+
+#[test]
+fn a_client_that_comes_back_on_a_new_connection_may_be_the_newest_holder() {
+    let judge = judge();
+    let old = reader(&judge, Some("n"));
+    reader(&judge, Some("n"));
+    judge.dials("r.1");
+    send(&judge, "a", None);
+    give(&judge, old, "a", 1);
+    assert_eq!(law(&judge), None);
+}
+
+#[test]
+fn what_is_sent_to_a_skill_stands_in_one_inbox() {
+    let sent = |judge: &Judge| {
+        judge.sends(Draft {
+            label: "a".to_owned(),
+            sender: "p.1".to_owned(),
+            tenant: TENANT.to_owned(),
+            room: "@skill/review".to_owned(),
+            channel: "inbox".to_owned(),
+            payload: b"a".to_vec(),
+            key: None,
+            confirmed: true,
+            expires: false,
+        });
+        judge.stored("a", "@agent0", at(1), false);
+    };
+    let twice = judge();
+    sent(&twice);
+    assert_eq!(law(&twice), None);
+    twice.stored("a", "@agent1", at(1), false);
+    assert_eq!(law(&twice), Some("once"));
+    let forgotten = judge();
+    sent(&forgotten);
+    forgotten.restarted();
+    forgotten.stored("a", "@agent1", at(1), false);
+    assert_eq!(
+        law(&forgotten),
+        None,
+        "a server that was started since then knows nothing of the first choice"
+    );
+    let elsewhere = judge();
+    sent(&elsewhere);
+    elsewhere.stored("a", "repo", at(1), false);
+    assert!(law(&elsewhere).is_some());
+}
