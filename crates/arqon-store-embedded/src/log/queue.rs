@@ -20,6 +20,8 @@ use std::time::Duration;
 const WATCH: Duration = Duration::from_micros(60);
 /// Looks at the queue between two looks at the clock.
 const LOOKS: usize = 16;
+/// Looks at the clock, should it stand still.
+const ROUNDS: usize = 1000;
 
 /// An answer without content.
 pub(crate) type Reply = Sender<Result<(), StoreError>>;
@@ -179,7 +181,10 @@ impl Queue {
         let waited = || clock.monotonic().saturating_sub(begin);
         if self.brief.load(Ordering::Relaxed) {
             drop(state);
-            while !self.is_roused() && waited() < WATCH {
+            for _ in 0..ROUNDS {
+                if self.is_roused() || waited() >= WATCH {
+                    break;
+                }
                 std::thread::yield_now();
             }
             state = self.lock();
@@ -235,5 +240,58 @@ impl State {
             (true, true) => Work::Finished,
             (true, false) => Work::Idle,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arqon_store_contract::ManualClock;
+    use std::sync::Arc;
+    use std::sync::mpsc::{channel, sync_channel};
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    fn note() -> Command {
+        Command::Hold(Box::default())
+    }
+
+    #[test]
+    fn the_committer_hears_of_everything_awake_or_asleep() {
+        let (queue, clock) = (Arc::new(Queue::new(1)), Arc::new(ManualClock::default()));
+        let (heard, hears) = sync_channel(0);
+        let committer = {
+            let (queue, clock) = (queue.clone(), clock.clone());
+            std::thread::spawn(move || {
+                // Far longer than the test waits: whoever is not woken is found out.
+                while let Work::Other(_) = queue.take(SOON * 1000, (1, 1), &*clock) {
+                    heard.send(()).unwrap();
+                }
+            })
+        };
+        for number in 0..300 {
+            // Now the wait was a short one, and the next is begun awake; now it was not.
+            clock.advance(if number % 3 == 0 { WATCH } else { Duration::ZERO });
+            queue.push(note(), 0).unwrap();
+            hears.recv_timeout(SOON).expect("it was told");
+        }
+        queue.close();
+        assert!(
+            hears.recv_timeout(SOON).is_err_and(|e| e == std::sync::mpsc::RecvTimeoutError::Disconnected)
+        );
+        committer.join().unwrap();
+    }
+
+    #[test]
+    fn a_clock_that_stands_still_does_not_keep_the_committer_awake() {
+        let (queue, clock) = (Queue::new(1), ManualClock::default());
+        let (done, ends) = channel();
+        std::thread::spawn(move || {
+            for _ in 0..3 {
+                assert!(matches!(queue.take(Duration::from_millis(1), (1, 1), &clock), Work::Idle));
+            }
+            done.send(()).unwrap();
+        });
+        ends.recv_timeout(SOON).expect("it rests");
     }
 }
