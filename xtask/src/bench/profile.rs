@@ -171,6 +171,11 @@ fn folded(raw: &Path) -> Result<Folded> {
     if folded.stacks.is_empty() {
         bail!("the recording has no samples");
     }
+    // Every server calls the kernel; a picture without it would be a wrong one.
+    ensure!(
+        folded.sees_kernel(),
+        "the kernel was not recorded: be root, or sysctl kernel.perf_event_paranoid=1 kernel.kptr_restrict=0"
+    );
     Ok(folded)
 }
 

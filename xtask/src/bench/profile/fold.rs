@@ -55,6 +55,11 @@ fn frame(line: &str) -> String {
 }
 
 impl Folded {
+    /// Whether any sample was taken inside the kernel, and its names were known.
+    pub fn sees_kernel(&self) -> bool {
+        self.stacks.keys().flatten().any(|frame| frame.ends_with(KERNEL))
+    }
+
     /// As text that other tools read too: `thread;outer;inner weight`, one line for each stack.
     pub fn to_text(&self) -> String {
         let mut text = format!("# samples {} cut {}\n", self.samples, self.cut);
@@ -107,6 +112,7 @@ mod tests {
         let read = stack(&["tokio-rt worker", "a::fill"]);
         assert_eq!(folded.stacks, BTreeMap::from([(written, 2_006_018), (read, 500_000)]));
         assert_eq!((folded.samples, folded.cut), (3, 1), "what could not be unwound is counted");
+        assert!(folded.sees_kernel() && !Folded::parse("w;a::fill 1").unwrap().sees_kernel());
         assert_eq!(Folded::parse(&folded.to_text()).unwrap(), folded);
     }
 
