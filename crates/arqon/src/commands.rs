@@ -4,6 +4,7 @@ mod bench;
 mod channels;
 mod completions;
 mod config;
+mod cron;
 mod dead_letters;
 mod demo;
 mod doctor;
@@ -16,6 +17,7 @@ mod request;
 mod serve;
 mod stage;
 mod status;
+mod store;
 mod subscribe;
 mod subscriptions;
 mod token;
@@ -41,6 +43,8 @@ pub(crate) enum Command {
     History(history::History),
     DeadLetters(dead_letters::DeadLetters),
     Subscriptions(subscriptions::Subscriptions),
+    Store(store::Store),
+    Cron(cron::Cron),
     Token(token::Token),
     Inspect(inspect::Inspect),
     Log(log::Log),
@@ -70,6 +74,8 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::History(command) => command.run(global),
         Command::DeadLetters(command) => command.run(global),
         Command::Subscriptions(command) => command.run(global),
+        Command::Store(command) => command.run(global),
+        Command::Cron(command) => command.run(global),
         Command::Token(command) => command.run(global),
         Command::Inspect(command) => command.run(global),
         Command::Log(command) => command.run(global),

@@ -127,7 +127,8 @@ impl Failure {
 }
 
 /// What a server says of its commands, and what says the same here.
-const WORDS: [(&str, &str); 6] = [
+const WORDS: [(&str, &str); 7] = [
+    ("`op.cron.list`", "`arqon cron list`"),
     ("`list_dead_letters`", "`arqon dead-letters list`"),
     ("`list_subscriptions`", "`arqon subscriptions list`"),
     ("`delete_subscription`", "`arqon subscriptions delete`"),

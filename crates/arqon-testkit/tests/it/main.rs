@@ -2,4 +2,5 @@
 
 mod doors;
 mod limits;
+mod operators;
 mod restart;

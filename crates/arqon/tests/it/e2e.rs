@@ -11,6 +11,7 @@ mod history;
 mod interrupted;
 mod kills;
 mod limits;
+mod operators;
 #[path = "../../src/commands/demo/proof.rs"]
 mod proof;
 mod proof_tests;
