@@ -164,6 +164,11 @@ impl Bus {
         counters.errors.fetch_add(u64::from(failed), Ordering::Relaxed);
     }
 
+    /// Counts so many calls that were answered.
+    pub fn count_answered(&self, calls: u64) {
+        self.shared.counters.commands.fetch_add(calls, Ordering::Relaxed);
+    }
+
     /// Whether work would be taken now; if not, what is away.
     pub fn readiness(&self) -> Result<()> {
         self.shared.refuse_when_draining()?;

@@ -36,6 +36,14 @@ impl Decoder {
             Form::Proto => self.proto.decode(frame),
         }
     }
+
+    /// The same for who needs the frame no more; after an error it is as it was.
+    pub fn decode_owned(&mut self, form: Form, frame: &mut Bytes) -> Result<Incoming, Box<Rejected>> {
+        match form {
+            Form::Json => self.json.decode_owned(frame),
+            Form::Proto => self.proto.decode(frame),
+        }
+    }
 }
 
 impl Form {

@@ -15,6 +15,17 @@ pub enum Incoming {
     Question(Question),
 }
 
+impl Incoming {
+    /// The message, if there is one.
+    pub(crate) fn publish_mut(&mut self) -> Option<&mut Publish> {
+        match self {
+            Incoming::Publish(sent) => Some(&mut sent.publish),
+            Incoming::Question(question) => Some(&mut question.publish),
+            Incoming::Command(_) => None,
+        }
+    }
+}
+
 /// A question to be asked.
 #[derive(Debug)]
 pub struct Question {

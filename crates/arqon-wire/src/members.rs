@@ -8,6 +8,7 @@ use crate::scan::{Fault, Scanner, compact};
 use arqon_core::{Code, Error, Result};
 use bytes::Bytes;
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// The members of one envelope, as places in its text.
 pub(crate) struct Members<'a> {
@@ -77,12 +78,7 @@ impl<'a> Members<'a> {
         Ok(self.question.is_some())
     }
 
-    fn set(
-        &mut self,
-        field: Field,
-        span: std::ops::Range<usize>,
-        (broken, escaped): (bool, bool),
-    ) -> Result<()> {
+    fn set(&mut self, field: Field, span: Range<usize>, (broken, escaped): (bool, bool)) -> Result<()> {
         let bit = 1u32 << field as u32;
         if self.seen & bit != 0 {
             return Err(Error::invalid(field.name(), "given twice"));
@@ -150,16 +146,33 @@ impl<'a> Members<'a> {
     /// A member that must be an object if it is there: its raw bytes, without line breaks. They are shared with
     /// `frame` (whose text this must be) where nothing had to be taken out.
     pub(crate) fn object(&self, field: Field, frame: &Bytes) -> Result<Option<Bytes>> {
+        let shared = |object| match object {
+            Object::At(range) => frame.slice(range),
+            Object::Compacted(bytes) => bytes,
+        };
+        Ok(self.object_at(field)?.map(shared))
+    }
+
+    /// The same, saying where in the text it stands.
+    pub(crate) fn object_at(&self, field: Field) -> Result<Option<Object>> {
         let Some(raw) = self.raw(field) else { return Ok(None) };
         if !raw.starts_with('{') {
             return Err(wrong(field, "an object", raw));
         }
         if self.broken & (1 << field as u32) != 0 {
-            return Ok(Some(compact(raw.as_bytes()).into()));
+            return Ok(Some(Object::Compacted(compact(raw.as_bytes()).into())));
         }
         let (start, end) = self.spans[field as usize];
-        Ok(Some(frame.slice(start as usize..end as usize)))
+        Ok(Some(Object::At(start as usize..end as usize)))
     }
+}
+
+/// An object without line breaks.
+pub(crate) enum Object {
+    /// It stands so in the text.
+    At(Range<usize>),
+    /// They had to be taken out.
+    Compacted(Bytes),
 }
 
 /// The text of a JSON string; `None` if it is not one.

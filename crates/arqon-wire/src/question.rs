@@ -5,8 +5,7 @@
 
 use crate::scan::Scanner;
 use crate::target::TargetMemo;
-use arqon_core::bus::Publish;
-use bytes::Bytes;
+use arqon_core::Target;
 use std::ops::Range;
 
 /// The arguments that a plain question may have.
@@ -25,13 +24,8 @@ impl PlainQuestion {
         scanner.plain(NAMES).map(PlainQuestion)
     }
 
-    /// The question and its `timeout_ms`; `None` where the operation would find another meaning, or none. `text` is
-    /// that of `frame`.
-    pub(crate) fn read(
-        self,
-        (text, frame): (&str, &Bytes),
-        targets: &mut TargetMemo,
-    ) -> Option<(Publish, Option<u64>)> {
+    /// What they say; `None` where the operation would find another meaning, or none.
+    pub(crate) fn read(self, text: &str, targets: &mut TargetMemo) -> Option<Asked> {
         let PlainQuestion([address, payload, timeout]) = self;
         let address = text[address].strip_prefix('"')?.strip_suffix('"')?;
         if address.contains('\\') || !text[payload.clone()].starts_with('{') {
@@ -41,9 +35,16 @@ impl PlainQuestion {
             "" => None,
             digits => Some(digits.parse::<u32>().ok()?.into()),
         };
-        let target = targets.find(Some(address), None, None).ok()?;
-        Some((Publish::new(target, frame.slice(payload)), timeout_ms))
+        Some(Asked { target: targets.find(Some(address), None, None).ok()?, payload, timeout_ms })
     }
+}
+
+/// What a question's arguments say.
+pub(crate) struct Asked {
+    pub(crate) target: Target,
+    /// Where in the text it stands.
+    pub(crate) payload: Range<usize>,
+    pub(crate) timeout_ms: Option<u64>,
 }
 
 #[cfg(test)]

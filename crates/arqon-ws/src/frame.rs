@@ -48,6 +48,8 @@ pub(crate) struct FrameReader {
     max: usize,
     /// Whether permessage-deflate was agreed on.
     deflate: bool,
+    /// Whether who reads the texts sees for itself that they are UTF-8.
+    texts_unread: bool,
     /// The fragments so far.
     partial: Option<Box<Partial>>,
 }
@@ -72,7 +74,12 @@ struct Header {
 
 impl FrameReader {
     pub(crate) fn new(max: usize, deflate: bool) -> Self {
-        FrameReader { max, deflate, partial: None }
+        FrameReader { max, deflate, texts_unread: false, partial: None }
+    }
+
+    /// The same for who reads all texts anyway: what is not UTF-8 must be answered with [`NOT_UTF8`].
+    pub(crate) fn leaving_texts_unread(max: usize, deflate: bool) -> Self {
+        FrameReader { texts_unread: true, ..FrameReader::new(max, deflate) }
     }
 
     /// Takes the next event out of `input`, if it is complete. Payloads share the memory of `input`.
@@ -151,12 +158,15 @@ impl FrameReader {
 
     fn finish(&self, form: Form, compressed: bool, data: Bytes) -> Result<Event, Close> {
         let data = if compressed { deflate::inflate(&data, self.max)? } else { data };
-        if form == Form::Json && std::str::from_utf8(&data).is_err() {
-            return Err(Close::new(CloseCode::NotConsistent, "a text frame that is not UTF-8"));
+        if form == Form::Json && !self.texts_unread && std::str::from_utf8(&data).is_err() {
+            return Err(NOT_UTF8);
         }
         Ok(Event::Message(form, data))
     }
 }
+
+/// What a text that is not UTF-8 ends with.
+pub(crate) const NOT_UTF8: Close = Close::new(CloseCode::NotConsistent, "a text frame that is not UTF-8");
 
 pub(crate) const fn too_big() -> Close {
     Close::new(CloseCode::TooBig, "larger than limits.frame_bytes of the welcome")

@@ -100,7 +100,7 @@ impl<S: Stream> Session<S> {
             socket,
             form,
             decoder: Decoder::default(),
-            frames: FrameReader::new(door.frame_bytes(), deflate),
+            frames: FrameReader::leaving_texts_unread(door.frame_bytes(), deflate),
             input: BytesMut::new(),
             output: Output::new(deflate.then_some(settings.compress_from)),
             publishes: Publishes::default(),

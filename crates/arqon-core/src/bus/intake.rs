@@ -4,14 +4,12 @@
 //! Invariant: messages reach a room in the order of the batch; every message has its slot, in that order.
 
 use super::publish::{Publish, Publishing, Slot};
-use super::request::{Answer, Given, Waiter};
+use super::request::{Answer, Given, Taken};
 use super::{Shared, room::Room};
 use crate::policy::Decision;
 use crate::port::Append;
 use crate::record::Epoch;
-use crate::{
-    Address, ChannelName, Class, Ctx, Error, Message, Position, Result, RoomKey, RoomName, Target, Timestamp,
-};
+use crate::{Address, ChannelName, Class, Ctx, Error, Message, Position, Result, RoomKey, Target, Timestamp};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -58,15 +56,19 @@ impl<'a> Intake<'a> {
         Intake { shared, ctx, now, route: None, run, given, slots, places, appends }
     }
 
-    /// Takes one message; after an error it must be refused.
-    pub(super) fn take(&mut self, publish: Publish) -> Result<()> {
+    /// Takes one message; after an error it must be refused. `taken` is the question that it answers, if one waits.
+    pub(super) fn take(&mut self, publish: Publish, taken: Option<Taken>) -> Result<()> {
+        if let Some(taken) = taken {
+            self.answer(publish, taken);
+            return Ok(());
+        }
         if !self.is_routed(&publish.target) {
             self.flush();
             self.ctx.require_publish(&publish.target)?;
         }
         self.shared.check_size(&publish)?;
-        if let Some((room, waiter)) = self.shared.replies.take(self.ctx.tenant(), &publish.target) {
-            self.answer(publish, room, waiter);
+        if let Some(taken) = self.shared.replies.take(self.ctx.tenant(), &publish.target) {
+            self.answer(publish, taken);
             return Ok(());
         }
         if !self.is_routed(&publish.target) {
@@ -89,7 +91,7 @@ impl<'a> Intake<'a> {
     /// Everything is with its room or on its way to the log.
     pub(super) fn finish(mut self) -> Publishing {
         self.flush();
-        self.given.hand_over();
+        self.given.hand_over(&self.shared.replies);
         let append = (!self.appends.is_empty()).then(|| self.shared.log.append(self.appends));
         Publishing::new(self.shared.clone(), (self.slots, self.places), append)
     }
@@ -118,17 +120,13 @@ impl<'a> Intake<'a> {
     }
 
     /// Gives a message to the question that waits for it. The first answer takes it.
-    fn answer(&mut self, publish: Publish, room: RoomName, waiter: Waiter) {
+    fn answer(&mut self, publish: Publish, taken: Taken) {
         self.flush();
         let id = publish.id.unwrap_or_else(|| self.shared.ids.message_id_at(self.now));
-        let address = match publish.target {
-            Target::Channel(address) => address,
-            _ => Address { room: room.clone(), channel: ChannelName::inbox() },
-        };
         let message = Message {
             id: id.clone(),
             kind: publish.kind,
-            address,
+            address: Address { room: taken.room, channel: ChannelName::inbox() },
             sender: self.ctx.sender.clone(),
             timestamp: publish.timestamp.unwrap_or(self.now),
             stored_at: self.now,
@@ -137,8 +135,8 @@ impl<'a> Intake<'a> {
             extras: publish.extras,
         };
         let position = Position::new(Epoch::memory(self.shared.ids.next_at(self.now) as u64), 1);
-        self.given.add(waiter, Answer { message, position });
-        self.slots.push(Slot::Answered { id, room, position });
+        self.given.add(&self.shared.replies, taken.place, Answer { message, position });
+        self.slots.push(Slot::Answered { id, target: publish.target, position });
     }
 
     /// Sends a message on its way; `self.route` is its own.

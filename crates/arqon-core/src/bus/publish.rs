@@ -73,7 +73,7 @@ pub(super) enum Slot {
     /// With the question that it answers.
     Answered {
         id: MessageId,
-        room: RoomName,
+        target: Target,
         position: Position,
     },
     /// On its way to the log.
@@ -127,9 +127,7 @@ impl Publishing {
                 Slot::Refused(error) => Err(error),
                 Slot::Kept { .. } | Slot::Answered { .. } if !wanted(i) => continue,
                 Slot::Kept { id, place, position } => Ok(self.receipt(id, place, at(position))),
-                Slot::Answered { id, room, position } => {
-                    Ok(Receipt { id, position, duplicate: false, room, channel: ChannelName::inbox() })
-                }
+                Slot::Answered { id, target, position } => Ok(answered(id, target, position)),
                 Slot::Logged { id, place } => match tally.count(next(&mut entries)) {
                     Ok(_) if !wanted(i) => continue,
                     entry => entry.map(|at| self.receipt(id, place, at)),
@@ -145,6 +143,16 @@ impl Publishing {
         let Address { room, channel } = self.places[place].clone();
         Receipt { id, position, duplicate, room, channel }
     }
+}
+
+fn answered(id: MessageId, target: Target, position: Position) -> Receipt {
+    let room = match target {
+        Target::Inbox(agent) => RoomName::inbox(&agent),
+        Target::Channel(address) => address.room,
+        // No question waits there.
+        Target::Skill(_) | Target::Everyone => RoomName::everyone(),
+    };
+    Receipt { id, position, duplicate: false, room, channel: ChannelName::inbox() }
 }
 
 impl Future for Publishing {
@@ -201,8 +209,13 @@ impl Bus {
         let now = shared.env.clock.now();
         let (admitted, rest) = shared.admit(ctx, now, batch.len());
         let mut intake = Intake::new(shared, ctx, now, batch.len());
+        let may_pass = |publish: &Publish| {
+            ctx.require_publish(&publish.target).is_ok() && shared.check_size(publish).is_ok()
+        };
+        let mut answers = shared.replies.take_all(ctx.tenant(), &batch[..admitted], may_pass).into_iter();
         for (i, publish) in batch.into_iter().enumerate() {
-            let taken = if i < admitted { intake.take(publish) } else { rest.clone() };
+            let answers = answers.next().flatten();
+            let taken = if i < admitted { intake.take(publish, answers) } else { rest.clone() };
             if let Err(error) = taken {
                 shared.counters.refused.fetch_add(1, Relaxed);
                 intake.refuse(error);

@@ -53,30 +53,38 @@ struct Inbox {
     waker: AtomicWaker,
 }
 
-/// A question that waits for its answer.
-pub(super) struct Waiter {
-    inbox: Arc<Inbox>,
-    question: u64,
+/// A question whose answer is just coming; it waits for no other one.
+pub(super) struct Taken {
+    /// Its reply inbox.
+    pub(super) room: RoomName,
+    /// Its asker, and its number there.
+    pub(super) place: (u64, u64),
 }
 
 /// Answers of one batch on their way. Those for one asker in a row are handed over together, so that it is woken once.
 #[derive(Default)]
 pub(super) struct Given {
-    inbox: Option<Arc<Inbox>>,
+    asker: u64,
     answers: Vec<(u64, Answer)>,
 }
 
 impl Given {
-    pub(super) fn add(&mut self, Waiter { inbox, question }: Waiter, answer: Answer) {
-        if self.inbox.as_ref().is_none_or(|last| !Arc::ptr_eq(last, &inbox)) {
-            self.hand_over();
-            self.inbox = Some(inbox);
+    pub(super) fn add(&mut self, to: &Replies, (asker, question): (u64, u64), answer: Answer) {
+        if self.asker != asker {
+            self.hand_over(to);
+            self.asker = asker;
         }
         self.answers.push((question, answer));
     }
 
-    pub(super) fn hand_over(&mut self) {
-        let Some(inbox) = self.inbox.take() else { return };
+    pub(super) fn hand_over(&mut self, to: &Replies) {
+        if self.answers.is_empty() {
+            return;
+        }
+        // An asker that is gone is told nothing.
+        let Some(inbox) = lock(&to.waiting).askers.get(&self.asker).cloned() else {
+            return self.answers.clear();
+        };
         let was_empty = {
             let mut answers = lock(&inbox.answers);
             let was_empty = answers.is_empty();
@@ -111,42 +119,95 @@ fn behind_at(name: &RoomName) -> &str {
     text.strip_prefix('@').unwrap_or(text)
 }
 
-/// Questions of this node that wait for an answer, by their reply inbox.
+/// The name of the reply inbox that a target means, without its `@`.
+fn reply_name(target: &Target) -> Option<&str> {
+    match target {
+        Target::Inbox(agent) if agent.is_reply() => Some(agent.as_str()),
+        Target::Channel(address) if address.room.is_reply() => Some(behind_at(&address.room)),
+        _ => None,
+    }
+}
+
+/// Questions of this node that wait for an answer.
 #[derive(Default)]
 pub(super) struct Replies {
-    waiting: Mutex<Map<Name, Waiter>>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    /// The asker and the number of each question, by its reply inbox.
+    questions: Map<Name, (u64, u64)>,
+    askers: Map<u64, Arc<Inbox>>,
+    last: u64,
+}
+
+impl Waiting {
+    /// The question that has this reply inbox. It is given to one answer only.
+    fn take(&mut self, tenant: &Tenant, name: &str) -> Option<Taken> {
+        let (name, place) = self.questions.remove_entry(name)?;
+        if self.askers.get(&place.0)?.tenant != *tenant {
+            self.questions.insert(name, place);
+            return None;
+        }
+        Some(Taken { room: name.0, place })
+    }
 }
 
 impl Replies {
-    /// The question that has the reply inbox which `target` names, and that inbox. It is given to one answer only.
-    pub(super) fn take(&self, tenant: &Tenant, target: &Target) -> Option<(RoomName, Waiter)> {
-        let name = match target {
-            Target::Inbox(agent) if agent.is_reply() => agent.as_str(),
-            Target::Channel(address) if address.room.is_reply() => behind_at(&address.room),
-            _ => return None,
-        };
-        let mut waiting = lock(&self.waiting);
-        let (name, waiter) = waiting.remove_entry(name)?;
-        if waiter.inbox.tenant != *tenant {
-            waiting.insert(name, waiter);
-            return None;
-        }
-        Some((name.0, waiter))
-    }
-
     pub(super) fn count(&self) -> usize {
-        lock(&self.waiting).len()
+        lock(&self.waiting).questions.len()
     }
 
-    fn forget<'a>(&self, names: impl Iterator<Item = &'a RoomName>) {
+    /// The question that waits in the reply inbox which `target` names, if one does.
+    pub(super) fn take(&self, tenant: &Tenant, target: &Target) -> Option<Taken> {
+        let name = reply_name(target)?;
+        lock(&self.waiting).take(tenant, name)
+    }
+
+    /// The same for the messages of a batch that may pass, all at once; nothing if none of them is an answer.
+    pub(super) fn take_all(
+        &self,
+        tenant: &Tenant,
+        batch: &[Publish],
+        may_pass: impl Fn(&Publish) -> bool,
+    ) -> Vec<Option<Taken>> {
+        if batch.iter().all(|publish| reply_name(&publish.target).is_none()) {
+            return Vec::new();
+        }
         let mut waiting = lock(&self.waiting);
-        names.for_each(|name| drop(waiting.remove(behind_at(name))));
+        let mut take = |publish: &Publish| {
+            let name = reply_name(&publish.target)?;
+            if may_pass(publish) { waiting.take(tenant, name) } else { None }
+        };
+        batch.iter().map(&mut take).collect()
+    }
+
+    fn enter(&self, inbox: Inbox) -> (u64, Arc<Inbox>) {
+        let inbox = Arc::new(inbox);
+        let mut waiting = lock(&self.waiting);
+        waiting.last += 1;
+        let asker = waiting.last;
+        waiting.askers.insert(asker, inbox.clone());
+        (asker, inbox)
+    }
+
+    fn forget(&self, names: impl Iterator<Item = (u128, u64)>) {
+        let mut waiting = lock(&self.waiting);
+        for (id, random) in names {
+            waiting.questions.remove(behind_at(&RoomName::reply(id, random)));
+        }
+    }
+
+    fn leave(&self, asker: u64) {
+        lock(&self.waiting).askers.remove(&asker);
     }
 }
 
 struct Open<T> {
     tag: T,
-    name: RoomName,
+    /// What its reply inbox is named after.
+    name: (u128, u64),
     target: Arc<Target>,
     timeout: Duration,
     until: Duration,
@@ -155,9 +216,12 @@ struct Open<T> {
 /// One asker's questions that are under way, each with a tag that comes back with its answer. Dropping it forgets them.
 pub struct Questions<T> {
     shared: Arc<Shared>,
+    asker: u64,
     inbox: Arc<Inbox>,
     open: Map<u64, Open<T>>,
     last: u64,
+    /// Asked, but not announced yet.
+    asked: Vec<(Name, u64)>,
     /// Where the last question went, shared by those that go there too.
     target: Option<Arc<Target>>,
     /// Answers that are to be told.
@@ -179,16 +243,17 @@ impl<T> Questions<T> {
         self.open.is_empty()
     }
 
-    /// Takes a question on: answers with its number, and with the message that the caller must publish now.
+    /// Takes a question on: answers with its number, and with the message that the caller must publish after the next
+    /// [`Questions::announce`].
     pub fn ask(&mut self, publish: Publish, timeout: Duration, tag: T, at: Moment) -> (u64, Publish) {
         let env = &self.shared.env;
-        let (id, random) = (self.shared.ids.next_at(at.now), env.random.next_u64());
-        let name = RoomName::reply(id, random);
+        let (drawn, random) = (self.shared.ids.next_at(at.now), env.random.next_u64());
+        let name = RoomName::reply(drawn, random);
         self.last += 1;
         let question = self.last;
 
         let mut publish = publish;
-        let id = publish.id.get_or_insert(MessageId::Ulid(id));
+        let id = publish.id.get_or_insert(MessageId::Ulid(drawn));
         let extras = publish.extras.get_or_insert_default();
         extras.reply_to = Some(name.shared());
         if extras.correlation_id.is_none() {
@@ -202,16 +267,26 @@ impl<T> Questions<T> {
             Some(last) if **last == publish.target => last.clone(),
             _ => self.target.insert(Arc::new(publish.target.clone())).clone(),
         };
-        let waiter = Waiter { inbox: self.inbox.clone(), question };
-        lock(&self.shared.replies.waiting).insert(Name(name.clone()), waiter);
-        self.open.insert(question, Open { tag, name, target, timeout, until });
+        self.asked.push((Name(name), question));
+        self.open.insert(question, Open { tag, name: (drawn, random), target, timeout, until });
         (question, publish)
+    }
+
+    /// From now on answers to all that was asked find their way. To be called before the questions are published.
+    pub fn announce(&mut self) {
+        if self.asked.is_empty() {
+            return;
+        }
+        let asker = self.asker;
+        let asked = self.asked.drain(..).map(|(name, question)| (name, (asker, question)));
+        lock(&self.shared.replies.waiting).questions.extend(asked);
     }
 
     /// Takes a question back whose message was refused.
     pub fn refused(&mut self, question: u64) -> Option<T> {
+        self.announce();
         let open = self.open.remove(&question)?;
-        self.shared.replies.forget(std::iter::once(&open.name));
+        self.shared.replies.forget(std::iter::once(open.name));
         Some(open.tag)
     }
 
@@ -228,7 +303,7 @@ impl<T> Questions<T> {
         self.poll_alarm(cx);
         while let Some(question) = self.over.pop_front() {
             if let Some(open) = self.open.remove(&question) {
-                self.shared.replies.forget(std::iter::once(&open.name));
+                self.shared.replies.forget(std::iter::once(open.name));
                 let error = self.shared.no_answer(&self.inbox.tenant, &open.target, open.timeout);
                 return Some((open.tag, Err(error)));
             }
@@ -272,7 +347,8 @@ fn text_of(id: &MessageId) -> Arc<str> {
 
 impl<T> Drop for Questions<T> {
     fn drop(&mut self) {
-        self.shared.replies.forget(self.open.values().map(|open| &open.name));
+        self.shared.replies.forget(self.open.values().map(|open| open.name));
+        self.shared.replies.leave(self.asker);
     }
 }
 
@@ -280,11 +356,14 @@ impl Bus {
     /// For an asker who has many questions under way.
     pub fn questions<T>(&self, ctx: &Ctx) -> Questions<T> {
         let (tenant, answers, waker) = (ctx.tenant().clone(), Mutex::default(), AtomicWaker::new());
+        let (asker, inbox) = self.shared.replies.enter(Inbox { tenant, answers, waker });
         Questions {
             shared: self.shared.clone(),
-            inbox: Arc::new(Inbox { tenant, answers, waker }),
+            asker,
+            inbox,
             open: Map::default(),
             last: 0,
+            asked: Vec::new(),
             target: None,
             ready: VecDeque::new(),
             over: VecDeque::new(),
@@ -303,6 +382,7 @@ impl Bus {
         self.check_timeout(timeout)?;
         let mut questions = self.questions(ctx);
         let (_, publish) = questions.ask(publish, timeout, (), self.moment());
+        questions.announce();
         let stored = self.publish(ctx, vec![publish]).await.pop();
         stored.unwrap_or_else(|| Err(Error::new(Code::Internal, "no receipt")))?;
         std::future::poll_fn(|cx| match questions.poll(cx) {

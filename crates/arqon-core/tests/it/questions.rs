@@ -23,6 +23,7 @@ fn told(questions: &mut Questions<u32>) -> Vec<(u32, Result<String, Code>)> {
 async fn ask(world: &World, ctx: &Ctx, questions: &mut Questions<u32>, (tag, seconds): (u32, u64)) -> String {
     let (time, at) = (Duration::from_secs(seconds), world.bus.moment());
     let (_, publish) = questions.ask(message("math:double", "?"), time, tag, at);
+    questions.announce();
     let inbox = publish.extras.as_ref().unwrap().reply_to.as_ref().unwrap().to_string();
     world.publish(ctx, publish).await.unwrap();
     inbox

@@ -2,7 +2,7 @@
 
 use crate::field::Field;
 use crate::incoming::{Command, ID_MAX, Incoming, Question, Rejected, Sent};
-use crate::members::{Members, kind};
+use crate::members::{Members, Object, kind};
 use crate::scan::{Scanner, compact};
 use crate::target::TargetMemo;
 use crate::time::parse_timestamp;
@@ -11,24 +11,44 @@ use arqon_core::bus::Publish;
 use arqon_core::message::{Extras, Producer};
 use arqon_core::value::Args;
 use arqon_core::{Error, Kind, MessageId, Priority, Result, Target};
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Decodes JSON envelopes of one client. It remembers the last target, since senders tend to repeat it.
 #[derive(Debug, Default)]
 pub struct Decoder {
     targets: TargetMemo,
+    /// Where in its frame the payload of the message stands that is being decoded, if it is to share it.
+    payload: Option<Range<usize>>,
 }
 
 impl Decoder {
     /// Decodes one envelope. Payload, metadata and unknown members stay raw; where possible they share `frame`.
     pub fn decode(&mut self, frame: &Bytes) -> Result<Incoming, Box<Rejected>> {
-        self.decode_with(frame, Self::build)
+        let mut incoming = self.decode_with(frame, Self::build)?;
+        if let (Some(range), Some(publish)) = (self.payload.take(), incoming.publish_mut()) {
+            publish.payload = frame.slice(range);
+        }
+        Ok(incoming)
+    }
+
+    /// The same for who needs the frame no more: what becomes of it is the payload, if there is one. After an error it
+    /// is as it was.
+    pub fn decode_owned(&mut self, frame: &mut Bytes) -> Result<Incoming, Box<Rejected>> {
+        let mut incoming = self.decode_with(frame, Self::build)?;
+        if let (Some(range), Some(publish)) = (self.payload.take(), incoming.publish_mut()) {
+            let mut payload = std::mem::take(frame);
+            payload.truncate(range.end);
+            payload.advance(range.start);
+            publish.payload = payload;
+        }
+        Ok(incoming)
     }
 
     /// Decodes one message where nothing else can stand, as in the body of an HTTP request: `type` may be absent.
     pub fn decode_message(&mut self, frame: &Bytes) -> Result<Sent, Box<Rejected>> {
-        self.decode_with(frame, |decoder, members, frame| {
+        let mut sent = self.decode_with(frame, |decoder, members, frame| {
             check_version(members)?;
             match members.text(Field::Type)?.as_deref() {
                 None | Some("message") => decoder.publish(members, frame, Kind::Message),
@@ -39,7 +59,11 @@ impl Decoder {
                 )),
                 Some(other) => Err(refuse_type(other)),
             }
-        })
+        })?;
+        if let Some(range) = self.payload.take() {
+            sent.publish.payload = frame.slice(range);
+        }
+        Ok(sent)
     }
 
     fn decode_with<T>(
@@ -54,6 +78,7 @@ impl Decoder {
                 return Err(Box::new(Rejected { request_id: None, error }));
             }
         };
+        self.payload = None;
         let mut members = Members::new(text);
         let decoded = members.fill().and_then(|()| build(self, &mut members, frame));
         decoded.map_err(|error| {
@@ -82,9 +107,10 @@ impl Decoder {
             return Err(Error::invalid("id", format!("expected at most {ID_MAX} bytes")));
         }
         let plain = m.question.take();
-        if let Some(asked) = plain.and_then(|plain| plain.read((m.whole(), frame), &mut self.targets)) {
-            let (publish, timeout_ms) = asked;
-            return Ok(Incoming::Question(Question { id, publish, timeout_ms }));
+        if let Some(asked) = plain.and_then(|plain| plain.read(m.whole(), &mut self.targets)) {
+            self.payload = Some(asked.payload);
+            let publish = Publish::new(asked.target, Bytes::new());
+            return Ok(Incoming::Question(Question { id, publish, timeout_ms: asked.timeout_ms }));
         }
         let Some(name) = m.text(Field::Command)? else { return Err(missing_command()) };
         let args = match m.object(Field::Args, frame)? {
@@ -108,8 +134,12 @@ impl Decoder {
 
     fn publish(&mut self, m: &mut Members<'_>, frame: &Bytes, kind: Kind) -> Result<Sent> {
         let id = m.text(Field::Id)?.map(|id| MessageId::parse(&id)).transpose()?;
-        let payload = match m.object(Field::Payload, frame)? {
-            Some(payload) => payload,
+        let payload = match m.object_at(Field::Payload)? {
+            Some(Object::Compacted(payload)) => payload,
+            Some(Object::At(range)) => {
+                self.payload = Some(range);
+                Bytes::new()
+            }
             None if kind == Kind::Telemetry => Bytes::from_static(b"{}"),
             None => return Err(Error::invalid("payload", "missing; expected an object")),
         };

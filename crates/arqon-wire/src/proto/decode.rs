@@ -75,7 +75,8 @@ impl Decoder {
         let mut scanner = Scanner::one_level_deep(text);
         let plain = PlainQuestion::scan(&mut scanner)?;
         scanner.end().ok()?;
-        plain.read((text, args), &mut self.targets)
+        let asked = plain.read(text, &mut self.targets)?;
+        Some((Publish::new(asked.target, args.slice(asked.payload)), asked.timeout_ms))
     }
 
     fn publish(&mut self, e: Envelope, kind: Kind) -> Result<Sent> {

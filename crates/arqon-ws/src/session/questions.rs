@@ -62,7 +62,7 @@ impl<S: Stream> Session<S> {
 
     /// Writes the answers that are there, as much as may wait to be written. Answers whether there were any.
     pub(super) fn tell_answers(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut any = false;
+        let (mut any, mut answered) = (false, 0);
         let mut at = None;
         while self.output.pending() < HIGH
             && let Some(questions) = &mut self.questions
@@ -74,9 +74,13 @@ impl<S: Stream> Session<S> {
                     // One look at the clock for all that are told together.
                     let at = *at.get_or_insert_with(|| self.door.bus.env().clock.now());
                     self.tell_answer(&asker, &answer, at);
+                    answered += 1;
                 }
                 Err(error) => self.tell_failure(&asker, &error),
             }
+        }
+        if answered > 0 {
+            self.door.bus.count_answered(answered);
         }
         any
     }
@@ -91,7 +95,6 @@ impl<S: Stream> Session<S> {
     }
 
     fn tell_answer(&mut self, Asker { id, form }: &Asker, answer: &Answer, at: Timestamp) {
-        self.door.bus.count_answer(false);
         // Without an id nobody could tell what the answer belongs to.
         let Some(id) = id.as_deref() else { return };
         let stamp = Stamp { id: self.door.bus.ids().message_id_at(at), at };

@@ -7,7 +7,7 @@ use super::output::HIGH;
 use super::publishes::Gathered;
 use super::{Gone, Phase, Session, Stream};
 use crate::close::{Close, CloseCode};
-use crate::frame::{Event, opcode};
+use crate::frame::{Event, NOT_UTF8, opcode};
 use arqon_wire::{Form, Incoming};
 use bytes::{Bytes, BytesMut};
 use std::mem::MaybeUninit;
@@ -75,7 +75,7 @@ impl<S: Stream> Session<S> {
 
     fn event(&mut self, event: Event, gathered: &mut Gathered) {
         match event {
-            Event::Message(form, frame) => self.envelope(form, &frame, gathered),
+            Event::Message(form, frame) => self.envelope(form, frame, gathered),
             Event::Ping(payload) => self.output.control(opcode::PONG, &payload),
             Event::Pong => {}
             Event::Close => {
@@ -86,22 +86,25 @@ impl<S: Stream> Session<S> {
         }
     }
 
-    fn envelope(&mut self, form: Form, frame: &Bytes, gathered: &mut Gathered) {
+    fn envelope(&mut self, form: Form, frame: Bytes, gathered: &mut Gathered) {
         self.form = form;
-        match self.decoder.decode(form, frame) {
-            Ok(Incoming::Publish(sent)) => gathered.add(form, sent, self.input.len() / frame.len().max(1)),
-            Ok(Incoming::Question(question)) => {
-                let more = self.input.len() / frame.len().max(1);
-                self.ask(form, question, (gathered, more));
-            }
+        let mut frame = frame;
+        let more = || self.input.len() / frame.len().max(1);
+        let more = if gathered.messages.is_empty() { more() } else { 0 };
+        match self.decoder.decode_owned(form, &mut frame) {
+            Ok(Incoming::Publish(sent)) => gathered.add(form, sent, more),
+            Ok(Incoming::Question(question)) => self.ask(form, question, (gathered, more)),
             Ok(Incoming::Command(command)) if &*command.name == "request" => {
-                let more = self.input.len() / frame.len().max(1);
                 self.request(form, command, (gathered, more));
             }
             Ok(Incoming::Command(command)) => {
                 // What was sent before the command goes in before it.
                 self.publish(gathered);
                 self.commands.start(&self.door.bus, &self.ctx, &self.connection, (form, command));
+            }
+            Err(_) if form == Form::Json && std::str::from_utf8(&frame).is_err() => {
+                self.publish(gathered);
+                self.close(NOT_UTF8);
             }
             Err(rejected) => {
                 self.refuse(form, rejected.request_id.as_deref(), &rejected.error);
@@ -117,6 +120,9 @@ impl<S: Stream> Session<S> {
     fn publish(&mut self, gathered: &mut Gathered) {
         if gathered.messages.is_empty() {
             return;
+        }
+        if let Some(questions) = &mut self.questions {
+            questions.announce();
         }
         let mut gathered = std::mem::take(gathered);
         let work = self.door.bus.publish(&self.ctx, std::mem::take(&mut gathered.messages));
