@@ -6,7 +6,7 @@
 use super::house::Ghost;
 use super::stage::INTRODUCTION;
 use super::{Engine, roll};
-use crate::disk::{Disk, Locking};
+use crate::disk::{Disk, DiskFile, Locking};
 use crate::log::LogConfig;
 use crate::log::confirmed::ConfirmedFile;
 use crate::log::format::{EntryKind, EntryWords, PAGE, Tail, put_entry, put_room, segment_path};
@@ -23,6 +23,7 @@ use arqon_core::hash::Map;
 use arqon_core::port::{StoreError, StoreErrorKind};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -250,10 +251,28 @@ fn taken(disk: &dyn Disk, pid: Option<u32>) -> StoreError {
 /// flushed, a file that got its name and not a durable one. From here on it counts as confirmed.
 fn settle_what_was_found(disk: &dyn Disk, survey: &Survey) -> io::Result<()> {
     disk.sync_dir("log")?;
-    match survey.segments.last().filter(|found| found.present) {
-        Some(found) => disk.open(&segment_path(found.id, found.generation))?.sync_data(),
-        None => Ok(()),
+    let Some(found) = survey.segments.last().filter(|found| found.present) else { return Ok(()) };
+    let file = disk.open(&segment_path(found.id, found.generation))?;
+    let noted = survey.confirmed.filter(|noted| noted.tail.segment == found.id);
+    write_again(&*file, noted.map_or(0, |noted| noted.tail.end)..found.tail.end)?;
+    file.sync_data()
+}
+
+/// Writes what is there once more. After a flush that failed, the kernel takes what it could not write for written: the
+/// next flush says that all is well and writes nothing of it, and later it is gone.
+fn write_again(file: &dyn DiskFile, range: Range<u64>) -> io::Result<()> {
+    const AT_ONCE: u64 = 256 << 10;
+    let mut at = range.start;
+    while at < range.end {
+        let mut bytes = vec![0; (range.end - at).min(AT_ONCE) as usize];
+        let n = file.read_at(&mut bytes, at)?;
+        if n == 0 {
+            return Ok(());
+        }
+        file.write_at(&bytes[..n], at)?;
+        at += n as u64;
     }
+    Ok(())
 }
 
 /// Zeros what an unfinished block left behind: nothing in it was confirmed, and nothing of it may be found later.
