@@ -18,7 +18,7 @@ use super::{TRIES, damaged, is_owner, require_owner, too_contended};
 use crate::address::is_segment;
 use crate::env::Env;
 use crate::port::{DocKey, Durability, Expect, Records, Scan, StoreErrorKind, Write};
-use crate::{Code, Ctx, Error, Result, Target, Tenant, Timestamp};
+use crate::{Code, Ctx, Error, Outcome, Result, Target, Tenant, Timestamp};
 use agenda::{Agenda, JobKey};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -102,6 +102,10 @@ impl Cron {
         self.agenda.reserve(&key, JOBS_MAX)?;
         match self.put(&key, &job, Expect::Absent, Durability::Synced).await {
             Ok(version) => job.version = version,
+            Err(e) if e.outcome() == Outcome::Unknown => {
+                self.look_again(&key);
+                return Err(e);
+            }
             Err(e) => {
                 self.agenda.remove(&key);
                 return Err(if e.code() == Code::Conflict { agenda::exists(&key.id) } else { e });
@@ -174,10 +178,18 @@ impl Cron {
                     return Ok(job);
                 }
                 Err(e) if e.code() == Code::Conflict => {}
-                Err(e) => return Err(e),
+                Err(e) => {
+                    self.look_again(&key);
+                    return Err(e);
+                }
             }
         }
         Err(too_contended(&format!("job `{id}`")))
+    }
+
+    /// After a write of which nobody knows whether it was done: the next beat reads what is there.
+    fn look_again(&self, key: &JobKey) {
+        self.agenda.put(key, Some(self.env.clock.now()));
     }
 
     fn job_id(&self, wanted: Option<String>) -> Result<String> {

@@ -46,10 +46,11 @@ impl Cron {
 
     async fn try_fire(&self, bus: &Bus, key: &JobKey) -> Result<()> {
         let Some(mut job) = self.find(key).await? else {
-            self.agenda.remove(key);
+            self.agenda.end(key);
             return Ok(());
         };
         if job.paused {
+            self.agenda.put_back(key, None);
             return Ok(());
         }
         let now = self.env.clock.now();
@@ -76,7 +77,7 @@ impl Cron {
         match (trouble, next) {
             (Some(error), _) => return Err(error),
             (None, Some(_)) => self.agenda.put_back(key, job.due()),
-            (None, None) => self.agenda.remove(key),
+            (None, None) => self.agenda.end(key),
         }
         Ok(())
     }
