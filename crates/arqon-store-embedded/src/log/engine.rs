@@ -104,7 +104,7 @@ struct Block {
 pub struct Engine {
     pub(crate) shared: Arc<Shared>,
     pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) clock: Arc<dyn Clock>,
+    clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     pub(crate) config: LogConfig,
     /// The end of what is durable.

@@ -162,9 +162,9 @@ impl Committer {
 
     /// Waits for work for as long as `patience` says, does it, and then a little of what is done between blocks.
     fn turn(&mut self, patience: Duration) -> Turn {
-        let most = (self.engine.config.block_bytes, self.engine.config.block_records);
+        let (bytes, records) = (self.engine.config.block_bytes, self.engine.config.block_records);
         let mut turn = Turn::Worked;
-        match self.queue.take(patience, most, &*self.engine.clock) {
+        match self.queue.take(patience, bytes, records) {
             Work::Appends(batches, replies) => {
                 let results = self.commit(&batches);
                 replies.into_iter().zip(results).for_each(|(reply, result)| reply.send(result));
