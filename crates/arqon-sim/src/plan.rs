@@ -68,12 +68,17 @@ impl RunPlan {
                 faults = faults.with(*fault);
             }
         }
-        let server = server(&mut dice.fork(), faults);
+        let mut server = server(&mut dice.fork(), faults);
         let mut cast = cast(&mut dice.fork(), scale, faults);
         // Drawn apart, so that what is drawn above stays what it was.
         let mut more = Dice::new(seed ^ 0x0a6e_7475);
         agents(&mut more, &mut cast, (scale, faults));
         manners(&mut more, &mut cast);
+        let keeps = !faults.has(Fault::Power) && !faults.has(Fault::SyncFail);
+        if keeps && more.chance(200) {
+            // A process that dies loses nothing by it; what a machine, or a flush that fails, loses then is not promised.
+            server.log.flush = Flush::Interval(more.millis(1, 2000));
+        }
         let low = dice.between(20, 2000);
         RunPlan {
             server,
