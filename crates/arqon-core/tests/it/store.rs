@@ -2,10 +2,12 @@
 
 use crate::world::*;
 use arqon_core::limits::Limits;
+use arqon_core::port::{Doc, DocKey, Durability, Expect, Records, Scan, ScanPage, StoreError, Write};
 use arqon_core::value::Value;
-use arqon_core::{Code, Ctx, Error, Pattern, Principal, Result, Role, Tenant};
+use arqon_core::{Code, Ctx, Error, Pattern, Principal, Result, Role, Tenant, Timestamp};
 use arqon_store_contract::ManualClock;
 use arqon_store_memory::{MemoryLog, MemoryRecords};
+use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +33,40 @@ fn version(answer: &Value) -> i64 {
 
 fn told(error: &Error) -> (Code, Option<&str>) {
     (error.code(), error.reason())
+}
+
+/// Records that let others go first between reading and answering.
+struct Slow(Arc<MemoryRecords>);
+
+impl Records for Slow {
+    fn get(&self, key: &DocKey, now: Timestamp) -> BoxFuture<'static, Result<Option<Doc>, StoreError>> {
+        let answer = self.0.get(key, now);
+        Box::pin(async move {
+            let answer = answer.await;
+            tokio::task::yield_now().await;
+            answer
+        })
+    }
+    fn commit(
+        &self,
+        writes: Vec<Write>,
+        durability: Durability,
+        now: Timestamp,
+    ) -> BoxFuture<'static, Result<Vec<u64>, StoreError>> {
+        self.0.commit(writes, durability, now)
+    }
+    fn scan(&self, scan: Scan) -> BoxFuture<'static, Result<ScanPage, StoreError>> {
+        self.0.scan(scan)
+    }
+    fn sweep(&self, now: Timestamp, limit: usize) -> BoxFuture<'static, Result<usize, StoreError>> {
+        self.0.sweep(now, limit)
+    }
+    fn health(&self) -> Result<(), StoreError> {
+        self.0.health()
+    }
+    fn close(&self) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.0.close()
+    }
 }
 
 #[tokio::test]
@@ -60,7 +96,7 @@ async fn a_value_is_kept_as_it_is_with_a_version_that_rises() {
 
 #[tokio::test]
 async fn of_two_that_expect_one_version_one_wins_also_at_the_same_moment() {
-    let world = World::new().await;
+    let world = World::through(|records| Arc::new(Slow(records))).await;
     let me = user("me");
     let lost = |error: Error| assert_eq!(told(&error), (Code::Conflict, Some("VERSION_MISMATCH")));
     set(&world, &me, "n", "1", &[("expect_version", 0u64.into())]).await.unwrap();
@@ -254,7 +290,6 @@ async fn what_is_too_much_is_refused() {
 /// Of the two stores of a bus only the records can be filled past the limit quickly, so this one fills them itself.
 #[tokio::test]
 async fn a_tenant_has_a_limit_of_keys_and_deletion_makes_room_in_time() {
-    use arqon_core::port::{DocKey, Durability, Expect, Records, Write};
     let clock = Arc::new(ManualClock::default());
     let random = Arc::new(arqon_store_contract::SeededRandom::new(7));
     let (log, records) = (Arc::new(MemoryLog::new(clock.clone(), random)), Arc::new(MemoryRecords::new()));

@@ -53,6 +53,17 @@ impl World {
         World { bus, clock, log, records }
     }
 
+    /// A world whose bus sees the records through something else.
+    pub async fn through(wrap: impl FnOnce(Arc<MemoryRecords>) -> Arc<dyn Records>) -> World {
+        let clock = Arc::new(ManualClock::default());
+        let random = Arc::new(SeededRandom::new(7));
+        let log = Arc::new(MemoryLog::new(clock.clone(), random));
+        let records = Arc::new(MemoryRecords::new());
+        let parts = (log.clone() as Arc<dyn Log>, wrap(records.clone()));
+        let bus = start_over(clock.clone(), parts, (Limits::default(), Vec::new())).await;
+        World { bus, clock, log, records }
+    }
+
     /// A second bus over the same stores, as after a restart of the process.
     pub async fn restarted(&self) -> World {
         let bus = start(&self.clock, &self.log, &self.records, (Limits::default(), Vec::new())).await;
