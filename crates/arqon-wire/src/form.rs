@@ -38,6 +38,7 @@ impl Decoder {
     }
 
     /// The same for who needs the frame no more; after an error it is as it was.
+    #[inline]
     pub fn decode_owned(&mut self, form: Form, frame: &mut Bytes) -> Result<Incoming, Box<Rejected>> {
         match form {
             Form::Json => self.json.decode_owned(frame),

@@ -57,6 +57,7 @@ impl<'a> Intake<'a> {
     }
 
     /// Takes one message; after an error it must be refused. `taken` is the question that it answers, if one waits.
+    #[inline]
     pub(super) fn take(&mut self, publish: Publish, taken: Option<Taken>) -> Result<()> {
         if let Some(taken) = taken {
             self.answer(publish, taken);
@@ -120,6 +121,7 @@ impl<'a> Intake<'a> {
     }
 
     /// Gives a message to the question that waits for it. The first answer takes it.
+    #[inline]
     fn answer(&mut self, publish: Publish, taken: Taken) {
         self.flush();
         let id = publish.id.unwrap_or_else(|| self.shared.ids.message_id_at(self.now));
@@ -140,6 +142,7 @@ impl<'a> Intake<'a> {
     }
 
     /// Sends a message on its way; `self.route` is its own.
+    #[inline]
     fn accept(&mut self, publish: Publish) {
         let Some(route) = &mut self.route else { return };
         let id = publish.id.unwrap_or_else(|| self.shared.ids.message_id_at(self.now));

@@ -69,6 +69,7 @@ pub(super) struct Given {
 }
 
 impl Given {
+    #[inline]
     pub(super) fn add(&mut self, to: &Replies, (asker, question): (u64, u64), answer: Answer) {
         if self.asker != asker {
             self.hand_over(to);
@@ -245,6 +246,7 @@ impl<T> Questions<T> {
 
     /// Takes a question on: answers with its number, and with the message that the caller must publish after the next
     /// [`Questions::announce`].
+    #[inline]
     pub fn ask(&mut self, publish: Publish, timeout: Duration, tag: T, at: Moment) -> (u64, Publish) {
         let env = &self.shared.env;
         let (drawn, random) = (self.shared.ids.next_at(at.now), env.random.next_u64());
@@ -291,6 +293,7 @@ impl<T> Questions<T> {
     }
 
     /// The next answer, or the error of a question whose time is over. To be called until there is none.
+    #[inline]
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Option<(T, Result<Answer>)> {
         if self.ready.is_empty() {
             self.fetch(cx);

@@ -35,6 +35,7 @@ impl Decoder {
 
     /// The same for who needs the frame no more: what becomes of it is the payload, if there is one. After an error it
     /// is as it was.
+    #[inline]
     pub fn decode_owned(&mut self, frame: &mut Bytes) -> Result<Incoming, Box<Rejected>> {
         let mut incoming = self.decode_with(frame, Self::build)?;
         if let (Some(range), Some(publish)) = (self.payload.take(), incoming.publish_mut()) {
@@ -66,6 +67,8 @@ impl Decoder {
         Ok(sent)
     }
 
+    // Inlined, since what is built is moved at each return.
+    #[inline(always)]
     fn decode_with<T>(
         &mut self,
         frame: &Bytes,
@@ -88,6 +91,7 @@ impl Decoder {
         })
     }
 
+    #[inline(always)]
     fn build(&mut self, members: &mut Members<'_>, frame: &Bytes) -> Result<Incoming> {
         check_version(members)?;
         let Some(kind) = members.text(Field::Type)? else {
@@ -132,6 +136,7 @@ impl Decoder {
         if address.is_some() { found.map_err(|e| e.with_field("address")) } else { found }
     }
 
+    #[inline(always)]
     fn publish(&mut self, m: &mut Members<'_>, frame: &Bytes, kind: Kind) -> Result<Sent> {
         let id = m.text(Field::Id)?.map(|id| MessageId::parse(&id)).transpose()?;
         let payload = match m.object_at(Field::Payload)? {

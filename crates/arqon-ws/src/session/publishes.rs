@@ -40,7 +40,14 @@ pub(crate) struct Gathered {
 }
 
 impl Gathered {
+    /// Whether a question or an answer is among the messages.
+    pub(crate) fn has_talk(&self) -> bool {
+        let talks = |publish: &Publish| publish.extras.as_ref().is_some_and(|e| e.correlation_id.is_some());
+        self.messages.last().is_some_and(talks)
+    }
+
     /// Adds a message; `more` is how many like it may follow in this read.
+    #[inline]
     pub(crate) fn add(&mut self, form: Form, sent: Sent, more: usize) {
         let Sent { publish, confirm } = sent;
         let asked = Asked { id: publish.id.clone(), confirm, form, question: None };
@@ -48,10 +55,12 @@ impl Gathered {
     }
 
     /// Adds the message of a question.
+    #[inline]
     pub(crate) fn add_question(&mut self, form: Form, (question, publish): (u64, Publish), more: usize) {
         self.push(publish, Asked { id: None, confirm: false, form, question: Some(question) }, more);
     }
 
+    #[inline]
     fn push(&mut self, publish: Publish, asked: Asked, more: usize) {
         if self.messages.is_empty() {
             self.messages.reserve(more + 1);
