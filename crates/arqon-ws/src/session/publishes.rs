@@ -40,12 +40,6 @@ pub(crate) struct Gathered {
 }
 
 impl Gathered {
-    /// Whether a question or an answer is among the messages.
-    pub(crate) fn has_talk(&self) -> bool {
-        let talks = |publish: &Publish| publish.extras.as_ref().is_some_and(|e| e.correlation_id.is_some());
-        self.messages.last().is_some_and(talks)
-    }
-
     /// Adds a message; `more` is how many like it may follow in this read.
     #[inline]
     pub(crate) fn add(&mut self, form: Form, sent: Sent, more: usize) {
