@@ -58,9 +58,12 @@ impl ConfirmedFile {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 let file = disk.create(PATH)?;
                 file.write_at(&[0; 2 * SLOT as usize], 0)?;
-                file.sync_data()?;
+                let mut new = ConfirmedFile { file, log_id, turn, bytes: Vec::with_capacity(128) };
+                // One slot is whole from the beginning on, so that a crash while the other is written leaves one.
+                new.write(Tail::default())?;
+                new.sync()?;
                 disk.sync_dir("log")?;
-                file
+                return Ok(new);
             }
             Err(e) => return Err(e),
         };
