@@ -191,17 +191,17 @@ impl Bus {
         &self.shared.ids
     }
 
-    /// The maker of tokens.
-    pub fn tokens(&self) -> &Arc<dyn TokenIssuer> {
-        &self.shared.tokens
-    }
-
     pub(crate) fn store(&self) -> &Store {
         &self.shared.store
     }
 
     pub(crate) fn cron(&self) -> &Cron {
         &self.shared.cron
+    }
+
+    /// The maker of tokens.
+    pub fn tokens(&self) -> &Arc<dyn TokenIssuer> {
+        &self.shared.tokens
     }
 
     /// Refuses new work from now on and writes what is not written yet.
