@@ -1,7 +1,8 @@
 //! A folder of a log whose files were changed: by a disk, or by somebody who sets the checksums right afterwards.
 //!
 //! Invariant: opening, checking and printing neither panic nor ask for much memory. Where the checksums were left alone,
-//! nothing is served that was not confirmed as it is; and the log goes on.
+//! nothing is served that was not confirmed as it is, what was confirmed is served or named as gone, no position is given
+//! out twice; and the log goes on.
 
 use crate::disk::MemoryDisk;
 use arqon_core::env::Clock;
@@ -26,7 +27,10 @@ type Confirmed = HashMap<(String, Position), Arc<Message>>;
 struct Template {
     files: Files,
     log_id: u64,
+    /// All that was ever given out.
     confirmed: Confirmed,
+    /// What an untouched folder serves of each room, in order.
+    kept: HashMap<&'static str, Vec<Position>>,
 }
 
 const ROOMS: [&str; 3] = ["a", "b", "@c"];
@@ -51,7 +55,8 @@ pub fn check(data: &[u8]) {
             fuzzing::seal(path.trim_start_matches("log/"), bytes, template.log_id);
         }
     }
-    let confirmed = (!sealed).then_some(&template.confirmed);
+    let told = Told::of(template, &files);
+    let template = (!sealed).then_some(template);
     let disk = Arc::new(MemoryDisk::with(&files));
     let _whole_or_not = check_on(disk.clone());
     let mut dumped = 0;
@@ -59,41 +64,100 @@ pub fn check(data: &[u8]) {
         dumped += 1;
         if dumped < 10_000 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
-    open(disk, confirmed);
+    open(disk, template, told);
 }
 
-fn open(disk: Arc<MemoryDisk>, confirmed: Option<&Confirmed>) {
+/// What the files still tell of the end of the log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// Enough to know whether something is missing.
+    Enough,
+    /// That there was more, not how much.
+    More,
+    /// Nothing: a cut end passes for an unfinished block, since what notes the end is unreadable too.
+    Nothing,
+}
+
+impl Told {
+    fn of(template: &Template, files: &Files) -> Told {
+        let untouched = |path: &str| files.get(path) == template.files.get(path);
+        let (newest, before) = ("log/0000000000000003.seg", "log/0000000000000002.idx");
+        match untouched("log/confirmed") || untouched(newest) {
+            true => Told::Enough,
+            false if !files.contains_key(newest) && untouched(before) => Told::More,
+            false => Told::Nothing,
+        }
+    }
+}
+
+fn open(disk: Arc<MemoryDisk>, template: Option<&Template>, told: Told) {
     let world = World::new(9);
     let opened = EmbeddedLog::open_on(disk.clone(), config(), world.clock.clone(), world.random.clone());
-    let Ok((log, report)) = opened else {
-        assert!(confirmed.is_none(), "damage alone does not keep a log from opening");
+    let Ok((log, _)) = opened else {
+        assert!(template.is_none(), "damage alone does not keep a log from opening");
         return;
     };
-    // Without it nobody can tell a cut end from an unfinished block; the log says so at opening.
-    let unsure = report.faults.iter().any(|fault| fault.what.contains("log/confirmed"));
     for room in ROOMS {
         let key = key(room);
-        for item in walk(&log, &key) {
-            let (LogItem::Record(record), Some(confirmed)) = (item, confirmed) else { continue };
-            let original = confirmed.get(&(room.to_owned(), record.position));
-            assert_eq!(original, Some(&record.message), "{room} {} was never confirmed so", record.position);
+        let items = walk(&log, &key, ReadFrom::Earliest);
+        if let Some(template) = template {
+            template.served_as_confirmed(room, &items);
         }
         let message = Arc::new(message(&key, 999, world.clock.now()));
         let append = Append { room: key.clone(), message: message.clone() };
         let Ok(answers) = wait(log.append(vec![append])) else { continue };
         let Some(Ok(stored)) = answers.into_iter().next() else { continue };
-        let fresh = confirmed.is_none_or(|c| !c.contains_key(&(room.to_owned(), stored.position)));
-        assert!(fresh || unsure, "{room} {} was given out twice", stored.position);
-        let served = walk(&log, &key).into_iter().any(
+        let place = (room.to_owned(), stored.position);
+        let fresh = template.is_none_or(|template| !template.confirmed.contains_key(&place));
+        assert!(fresh || told == Told::Nothing, "{room} {} was given out twice", stored.position);
+        let served = walk(&log, &key, ReadFrom::Earliest).into_iter().any(
             |item| matches!(item, LogItem::Record(record) if record.position == stored.position && record.message == message),
         );
-        assert!(served || confirmed.is_none(), "what was stored after damage is served");
+        assert!(served || template.is_none(), "what was stored after damage is served");
+        // A room that nothing is left of is known again from its first message on.
+        if let Some(template) = template {
+            template.served_or_named(&log, room, told);
+        }
     }
 }
 
-fn walk(log: &EmbeddedLog, room: &Arc<RoomKey>) -> Vec<LogItem> {
+impl Template {
+    fn served_as_confirmed(&self, room: &str, items: &[LogItem]) {
+        for item in items {
+            let LogItem::Record(record) = item else { continue };
+            let original = self.confirmed.get(&(room.to_owned(), record.position));
+            assert_eq!(original, Some(&record.message), "{room} {} was never confirmed so", record.position);
+        }
+    }
+
+    /// Whoever reads on from before everything gets all that was kept, or hears where something is missing.
+    fn served_or_named(&self, log: &EmbeddedLog, room: &str, told: Told) {
+        let kept = &self.kept[room];
+        let before_all = Position::new(kept[0].epoch, 0);
+        let mut heard = 0;
+        for item in walk(log, &key(room), ReadFrom::After(before_all)) {
+            match item {
+                // All of the history, or its end.
+                LogItem::Gap(gap) if gap.to.epoch != before_all.epoch => return,
+                LogItem::Gap(gap) => heard = heard.max(gap.to.offset),
+                LogItem::Record(record) => {
+                    let at = record.position.offset;
+                    let silent = kept.iter().find(|k| k.offset > heard && k.offset < at);
+                    assert_eq!(silent, None, "{room}: dropped in silence");
+                    heard = at;
+                }
+            }
+        }
+        let silent = kept.iter().find(|k| k.offset > heard);
+        assert!(
+            silent.is_none() || told == Told::Nothing,
+            "{room}: {silent:?} dropped in silence at the end"
+        );
+    }
+}
+
+fn walk(log: &EmbeddedLog, room: &Arc<RoomKey>, mut from: ReadFrom) -> Vec<LogItem> {
     let mut items = Vec::new();
-    let mut from = ReadFrom::Earliest;
     for _ in 0..1000 {
         let (room, filter) = (room.clone(), ChannelFilter::All);
         let read = log.read(Read { room, from, filter, max_records: 50, max_bytes: 1 << 20 });
@@ -214,10 +278,21 @@ impl Template {
             Retention { max_records: Some(3), ..Retention::default() },
         )];
         wait(log.retain(&key("a"), rules, world.clock.now())).expect("memory takes it");
+        let kept = ROOMS.map(|room| {
+            let records =
+                walk(&log, &key(room), ReadFrom::Earliest).into_iter().filter_map(|item| match item {
+                    LogItem::Record(record) => Some(record.position),
+                    LogItem::Gap(_) => None,
+                });
+            (room, records.collect::<Vec<_>>())
+        });
+        assert!(kept.iter().all(|(_, positions)| positions.len() > 3), "there is something to be lost");
+        // Closed, so that every run begins with the same files.
+        wait(log.close()).expect("memory takes it");
         drop(log);
         let files = disk.files();
         let id = files.iter().find(|(name, _)| name.ends_with(".seg")).expect("there are segments").1;
         let log_id = u64::from_le_bytes(*id[8..].first_chunk().expect("a header is longer"));
-        Template { files, log_id, confirmed }
+        Template { files, log_id, confirmed, kept: kept.into() }
     }
 }

@@ -1,7 +1,8 @@
 //! `log/confirmed`: how far everything was confirmed, rewritten after each flush.
 //!
 //! Two slots are written by turns, so that one torn write leaves the other. It is not flushed with each block: it
-//! survives the process, and mostly the machine. Invariant: it never says more than is on disk; it may say less.
+//! survives the process, and mostly the machine. Invariant: it never says more than was written; with `flush = interval` it
+//! may say more than is on disk after the machine stopped, and what is missing then counts as damage; it may always say less.
 
 use super::fields::{Fields, Put};
 use super::format::Tail;

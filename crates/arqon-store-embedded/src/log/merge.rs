@@ -69,7 +69,12 @@ impl Merged {
 
 /// How many records a region can have held.
 fn held(region: &(u64, u64)) -> u64 {
-    region.1.saturating_sub(region.0) / RECORD_LEAST
+    records_most(region.1.saturating_sub(region.0))
+}
+
+/// How many records fit into so many bytes at most.
+pub(crate) fn records_most(bytes: u64) -> u64 {
+    bytes / RECORD_LEAST
 }
 
 /// How many records may have been lost in all that cannot be read: rooms of which nothing else is left had theirs there.
@@ -118,7 +123,7 @@ pub(crate) fn merge(survey: &Survey) -> BTreeMap<RoomKey, Merged> {
         bury(&mut rooms, key, trim, lost);
     }
     for (key, trim) in &survey.trims.rooms {
-        outlive(&mut rooms, key, trim);
+        reach_trimmed(survey, &mut rooms, key, trim);
     }
     for (key, room) in &mut rooms {
         room.doubt = room.doubt.saturating_add(lost - room.seen);
@@ -158,14 +163,16 @@ fn distrust(survey: &Survey, room: &mut Merged, trim: Option<&RoomTrim>) {
 
 /// Offsets that were trimmed had been given out. Where the records do not come so far, the end is gone and nothing else may
 /// be left that says so: what is written next must not be taken for trimmed.
-fn outlive(rooms: &mut BTreeMap<RoomKey, Merged>, key: &RoomKey, trim: &RoomTrim) {
+fn reach_trimmed(survey: &Survey, rooms: &mut BTreeMap<RoomKey, Merged>, key: &RoomKey, trim: &RoomTrim) {
     let trimmed = trim.channels.values().copied().fold(trim.floor, u64::max);
     let nothing = || Merged::new(Arc::new(key.clone()), Lineage::new(Epoch::durable(0)));
     let end = rooms.get(key).map_or(0, |room| room.end);
     if trimmed > end {
         let room = rooms.entry(key.clone()).or_insert_with(nothing);
+        room.damaged.push((room.end + 1, trimmed));
         room.end = trimmed;
-        room.doubt = 1;
+        // What was behind it is not known either: as much as a segment holds.
+        room.doubt = records_most(survey.segment_bytes).max(1);
     }
 }
 

@@ -356,6 +356,19 @@ fn read_head(f: &mut Fields<'_>) -> Option<PartHead> {
     })
 }
 
+/// Which log a sidecar says that it is of, if its preamble is whole.
+pub(crate) fn log_id(disk: &dyn Disk, segment: u64, generation: u32) -> Option<u64> {
+    let file = disk.open(&sidecar_path(segment, generation)).ok()?;
+    let mut head = [0; PREAMBLE];
+    let n = file.read_at(&mut head, 0).ok()?;
+    let mut f = Fields(&head[..n]);
+    let (magic, log_id, said) = (f.u64()?, f.u64()?, f.u64()?);
+    f.take(size_of::<u32>() * 3 + size_of::<u64>())?;
+    let used = n - f.0.len();
+    let whole = f.u32()? == crc32c(&head[..used]);
+    (whole && magic == MAGIC && said == segment).then_some(log_id)
+}
+
 /// Reads the directory of a sidecar; `None` when there is none that can be believed.
 pub(crate) fn open(disk: &dyn Disk, identity: Identity) -> Option<Directory> {
     let file = disk.open(&sidecar_path(identity.segment, identity.generation)).ok()?;

@@ -4,6 +4,7 @@
 
 use super::confirmed::{self, Confirmed};
 use super::format::{PAGE, SegmentHeader, Tail, parse_name, seed, segment_path, sidecar_path};
+use super::merge::records_most;
 use super::scan::{self, End, Scan, ScanPart};
 use super::shared::unavailable;
 use super::sidecar::{self, Contents, Directory, Identity, PartHead};
@@ -75,6 +76,8 @@ pub(crate) struct Survey {
     pub journal: JournalEnd,
     /// Files that are of no use any more.
     pub strays: Vec<String>,
+    /// Files of a log of which nothing says which one it was.
+    pub unknown: Vec<String>,
     /// Sidecars of removed segments, kept for deduplication.
     pub ghosts: Vec<(u64, u32, Directory)>,
     /// What is wrong outside of the segments.
@@ -90,6 +93,29 @@ impl Survey {
         self.segments[last].is_sound().then_some(last)
     }
 }
+
+impl Survey {
+    /// Notes the files of a log that nothing is left to name. What was in them is lost to readers, who are to be told.
+    fn set_aside(&mut self, names: &Names) {
+        let files = |of: &BTreeMap<u64, Vec<u32>>, path: fn(u64, u32) -> String| -> Vec<String> {
+            of.iter().flat_map(|(id, generations)| generations.iter().map(move |g| path(*id, *g))).collect()
+        };
+        self.unknown = files(&names.data, segment_path);
+        self.unknown.extend(files(&names.sidecars, sidecar_path));
+        self.unknown.extend(names.journals.iter().map(|number| trims::path(*number)));
+        if self.unknown.is_empty() {
+            return;
+        }
+        let what = "no file can be read that says which log this was: its files are set aside as `*.unknown`, and the log begins anew";
+        self.faults.push(what.to_owned());
+        self.segment_bytes = SEGMENT_BYTES;
+        self.trims.lost = (names.data.len() as u64 + 1).saturating_mul(records_most(SEGMENT_BYTES));
+        self.journal.harmed = true;
+    }
+}
+
+/// How long segments are where none can be asked.
+const SEGMENT_BYTES: u64 = 64 << 20;
 
 struct Names {
     /// Segment → generations, ascending.
@@ -122,13 +148,15 @@ pub(crate) fn survey(disk: &dyn Disk, depth: Depth) -> Result<Survey, StoreError
 }
 
 fn take(disk: &dyn Disk, depth: Depth) -> io::Result<Survey> {
-    let names = names(disk)?;
+    let mut names = names(disk)?;
     let (confirmed, slots) = confirmed::read(disk);
-    let mut survey = Survey { confirmed, strays: names.strays, ..Survey::default() };
+    let mut survey = Survey { confirmed, strays: std::mem::take(&mut names.strays), ..Survey::default() };
     // One slot of two may be torn at any moment; that is what the other one is for.
     if slots == 0 && !names.data.is_empty() {
-        let what =
-            format!("`{}` cannot be read: a damaged end would pass for an unfinished block", confirmed::PATH);
+        let what = format!(
+            "`{}` cannot be read: if the end of the log is damaged too, that passes for an unfinished block; compare with a backup if you have one",
+            confirmed::PATH
+        );
         survey.faults.push(what);
     }
     let mut headers = BTreeMap::new();
@@ -139,7 +167,12 @@ fn take(disk: &dyn Disk, depth: Depth) -> io::Result<Survey> {
     }
     let from_headers = || headers.values().rev().find_map(|(_, h)| h.map(|(h, _)| h.log_id));
     survey.log_id = confirmed.map(|c| c.log_id).or_else(from_headers);
-    let Some(log_id) = survey.log_id else { return Ok(survey) };
+    let from_sidecars = || names.sidecars.iter().find_map(|(id, g)| sidecar::log_id(disk, *id, *g.last()?));
+    survey.log_id = survey.log_id.or_else(from_sidecars);
+    let Some(log_id) = survey.log_id else {
+        survey.set_aside(&names);
+        return Ok(survey);
+    };
     (survey.trims, survey.journal) = trims::read(disk, log_id, &names.journals)?;
     if survey.journal.harmed {
         let number = survey.journal.number;
@@ -150,13 +183,14 @@ fn take(disk: &dyn Disk, depth: Depth) -> io::Result<Survey> {
     let newest = newest(&mut survey, &mut headers, sealed);
     let confirmed = survey.confirmed;
     survey.segment_bytes =
-        headers.values().filter_map(|(_, h)| h.map(|(h, _)| h.file_len)).max().unwrap_or(64 << 20);
+        headers.values().filter_map(|(_, h)| h.map(|(h, _)| h.file_len)).max().unwrap_or(SEGMENT_BYTES);
     for id in survey.trims.removed_below.max(1)..=newest {
         if survey.trims.is_removed(id) {
             continue;
         }
-        let found =
-            Look { disk, depth, log_id, id, newest, headers: &headers, confirmed, slots }.look(&survey)?;
+        let rewritten = names.sidecars.get(&id).and_then(|generations| generations.last().copied());
+        let look = Look { disk, depth, log_id, id, newest, headers: &headers, rewritten, confirmed, slots };
+        let found = look.look(&survey)?;
         survey.segments.push(found);
     }
     for id in headers.keys().filter(|id| survey.trims.is_removed(**id)) {
@@ -214,6 +248,10 @@ fn newest(survey: &mut Survey, headers: &mut BTreeMap<u64, (u32, Header)>, seale
     let deleted = survey.trims.removed.last().copied().max(survey.trims.removed_below.checked_sub(1));
     let before = sealed.max(deleted.unwrap_or(0));
     let last = if (last..most).contains(&before) { before + 1 } else { last };
+    if before >= most {
+        let what = format!("something tells of segment {before}, far beyond all others: not believed");
+        survey.faults.push(what);
+    }
     last.max(survey.confirmed.map_or(0, |c| c.tail.segment))
 }
 
@@ -242,6 +280,8 @@ struct Look<'a> {
     id: u64,
     newest: u64,
     headers: &'a BTreeMap<u64, (u32, Header)>,
+    /// The newest generation of the segment that has a sidecar.
+    rewritten: Option<u32>,
     confirmed: Option<Confirmed>,
     /// How many of the two notes of it are whole.
     slots: usize,
@@ -250,7 +290,7 @@ struct Look<'a> {
 impl Look<'_> {
     fn look(&self, survey: &Survey) -> io::Result<Found> {
         let known = self.headers.get(&self.id);
-        let generation = known.map_or(0, |(g, _)| *g);
+        let generation = known.map(|(g, _)| *g).or(self.rewritten).unwrap_or(0);
         let header = known.and_then(|(_, h)| *h).filter(|(h, _)| h.log_id == self.log_id);
         let mut found = Found {
             id: self.id,

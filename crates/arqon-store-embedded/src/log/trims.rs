@@ -237,7 +237,7 @@ pub(crate) struct JournalEnd {
     pub flushed: bool,
 }
 
-fn path(number: u64) -> String {
+pub(crate) fn path(number: u64) -> String {
     format!("log/trim.{number}")
 }
 

@@ -241,7 +241,67 @@ fn what_is_written_after_the_end_was_lost_is_not_taken_for_trimmed() {
     rig.open();
     rig.fill(&room, "main", 3);
     rig.reopen();
+    let longer = rig.report.faults.iter().find(|fault| fault.what.contains("instead of"));
+    assert_eq!(longer, None, "the new epochs are announced inside of their segment");
     rig.fill(&room, "main", 3);
+    rig.verify();
+}
+
+/// Everything that names the log is unreadable at once; its files stay, and readers are told.
+#[test]
+fn a_log_that_nothing_names_is_set_aside_and_readers_are_told() {
+    let mut rig = Rig::new(small());
+    let room = key("a");
+    let before = rig.fill(&room, "main", 300);
+    wait(rig.log().close()).unwrap();
+    rig.drop_log();
+    for file in files(rig.dir.path()) {
+        // Segments have two copies of their header, and the note of the end two slots.
+        for at in (0..used(&file).min(8192)).step_by(16) {
+            flip(&file, at, 0x55);
+        }
+    }
+    let many = segments(rig.dir.path()).len();
+    rig.open();
+    assert!(rig.report.faults.iter().any(|fault| fault.what.contains("set aside")), "{:?}", rig.report);
+    let evidence = std::fs::read_dir(rig.dir.path().join("log")).unwrap();
+    let evidence = evidence.filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name().into_string().unwrap();
+        name.ends_with(".seg.unknown")
+    });
+    assert_eq!(evidence.count(), many);
+    for round in 0..2 {
+        rig.fill(&room, "main", 3);
+        let gaps = rig.gaps(&room, before[10]);
+        assert_eq!(gaps[0].from, Some(before[10]), "round {round}");
+        let from_the_start = rig.walk(&room, ReadFrom::Earliest);
+        assert!(matches!(from_the_start[0], arqon_core::port::LogItem::Gap(_)), "round {round}");
+        rig.reopen();
+        assert!(rig.report.faults.is_empty(), "{:?}", rig.report.faults);
+    }
+}
+
+/// A segment that was rewritten and then lost is still told by the sidecar of its newest form.
+#[test]
+fn a_lost_segment_that_had_been_rewritten_is_told_by_its_sidecar() {
+    let mut rig = Rig::new(small());
+    let (a, b) = (key("a"), key("b"));
+    for _ in 0..150 {
+        rig.fill(&a, "main", 1);
+        rig.fill(&b, "main", 1);
+    }
+    let trimmed = rig.confirmed[&b].keys().rev().nth(5).copied().unwrap();
+    wait(rig.log().trim(&b, trimmed)).unwrap();
+    wait(rig.log().retain(&a, vec![], Timestamp(0))).unwrap();
+    wait(rig.log().close()).unwrap();
+    rig.drop_log();
+    let rewritten = files(rig.dir.path()).into_iter().find(|file| {
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        name.ends_with(".seg") && name != format!("{}.seg", &name[..16])
+    });
+    std::fs::remove_file(rewritten.expect("a segment was rewritten")).unwrap();
+    rig.open();
+    assert!(rig.report.new_epochs.is_empty(), "it is known exactly what was lost: {:?}", rig.report);
     rig.verify();
 }
 

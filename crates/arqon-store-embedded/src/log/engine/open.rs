@@ -4,12 +4,13 @@
 //! wrong stays as it is, and the log goes on in a new one.
 
 use super::house::Ghost;
-use super::stage::INTRODUCTION;
 use super::{Engine, roll};
 use crate::disk::{Disk, DiskFile, Locking};
 use crate::log::LogConfig;
 use crate::log::confirmed::ConfirmedFile;
-use crate::log::format::{EntryKind, EntryWords, PAGE, Tail, put_entry, put_room, segment_path};
+use crate::log::format::{
+    BLOCK, ENTRY, EntryKind, EntryWords, PAGE, Tail, put_entry, put_room, segment_path,
+};
 use crate::log::merge::{Merged, lost_with_journal, merge, nameless};
 use crate::log::room::{ActivePart, Segment};
 use crate::log::rooms::Assembly;
@@ -69,7 +70,10 @@ impl Engine {
             Locking::Held(lock) => lock,
             Locking::Taken(pid) => return Err(taken(&*disk, pid)),
         };
+        // What a killed process left with the kernel gets durable names before anything is concluded from it.
+        disk.sync_dir("log").map_err(cannot)?;
         let mut survey = survey(&*disk, Depth::Opening)?;
+        set_aside(&*disk, &survey.unknown).map_err(cannot)?;
         let log_id = survey.log_id.unwrap_or_else(|| random.next_u64() | 1);
         let mut rooms = merge(&survey);
         settle_what_was_found(&*disk, &survey).map_err(cannot)?;
@@ -173,9 +177,13 @@ impl Engine {
     fn announce(&mut self, rooms: &[RoomKey]) -> Result<(), StoreError> {
         for key in rooms {
             self.ready()?;
+            let mut names = Vec::new();
+            put_room(&mut names, key, &self.writers[self.by_key[key]].lineage);
+            let needed =
+                (self.block.bytes.len() + BLOCK + ENTRY + names.len()).next_multiple_of(8) as u64 + 8;
             let left = self.active.as_ref().map_or(0, |active| active.len.saturating_sub(self.tail.end));
-            if self.block.bytes.is_empty() && left < 2 * INTRODUCTION {
-                self.roll()?;
+            if needed > left {
+                self.write_announcement(true)?;
             }
             if self.block.bytes.is_empty() {
                 self.begin_block();
@@ -191,7 +199,7 @@ impl Engine {
                 offset: writer.next,
             };
             put_entry(&mut self.block.bytes, words, active.segment.seed, |out| {
-                put_room(out, key, &writer.lineage);
+                out.extend_from_slice(&names);
             });
             self.block.entries += 1;
             writer.number = Some(number);
@@ -247,10 +255,17 @@ fn taken(disk: &dyn Disk, pid: Option<u32>) -> StoreError {
     StoreError::new(StoreErrorKind::Refused, format!("another Arqon is using {}{who}", disk.name()))
 }
 
+/// Keeps files that cannot be told from those of another log out of the way, as evidence.
+fn set_aside(disk: &dyn Disk, files: &[String]) -> io::Result<()> {
+    for path in files {
+        disk.rename(path, &format!("{path}.unknown"))?;
+    }
+    if files.is_empty() { Ok(()) } else { disk.sync_dir("log") }
+}
+
 /// Makes durable what a process that was killed may have left with the kernel only: a block that was written and not
-/// flushed, a file that got its name and not a durable one. From here on it counts as confirmed.
+/// flushed. From here on it counts as confirmed.
 fn settle_what_was_found(disk: &dyn Disk, survey: &Survey) -> io::Result<()> {
-    disk.sync_dir("log")?;
     let Some(found) = survey.segments.last().filter(|found| found.present) else { return Ok(()) };
     let file = disk.open(&segment_path(found.id, found.generation))?;
     let noted = survey.confirmed.filter(|noted| noted.tail.segment == found.id);
@@ -351,7 +366,7 @@ fn last_tail(survey: &Survey) -> Tail {
     let Some(found) = survey.segments.last() else { return confirmed };
     let mut tail = found.tail;
     // Numbers rise, whatever was lost.
-    tail.block = tail.block.max(confirmed.block);
+    tail.block = survey.segments.iter().map(|found| found.tail.block).fold(confirmed.block, u64::max);
     tail.end = tail.end.max(PAGE);
     tail
 }

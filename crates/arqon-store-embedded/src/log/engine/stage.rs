@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Room for the introduction of a room, beside the largest record.
-pub(super) const INTRODUCTION: u64 = 1024;
+const INTRODUCTION: u64 = 1024;
 
 /// What became of a message.
 pub(super) enum Stage {
