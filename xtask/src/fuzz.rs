@@ -75,7 +75,7 @@ pub fn run(options: &Options) -> Result<bool> {
         let status = Command::new(binary(&names[0])).arg(input).status()?;
         return Ok(status.success());
     }
-    let complaints = feed(&names, options.seconds, None, options.jobs)?;
+    let complaints = feed(&names, Length::Seconds(options.seconds), options.jobs)?;
     complaints.iter().for_each(|complaint| println!("{complaint}"));
     if options.keep {
         for name in &names {
@@ -90,7 +90,33 @@ pub fn short() -> Result<Vec<String>> {
     let names = names(&[])?;
     build(&names)?;
     // The same inputs each time: what a run finds must come from the change that it tests, and be found again.
-    feed(&names, 6, Some(1), 2)
+    feed(&names, Length::Repeated, 2)
+}
+
+/// How long a target runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Length {
+    /// With inputs that nobody has seen.
+    Seconds(u32),
+    /// The same inputs, however fast the machine is.
+    Repeated,
+}
+
+impl Length {
+    fn args(self, name: &str) -> Vec<String> {
+        match self {
+            Length::Seconds(seconds) => vec![format!("-max_total_time={seconds}"), "-timeout=10".to_owned()],
+            Length::Repeated => {
+                // Some seconds each; those that read files do less in one.
+                let runs = match name {
+                    "log_folder" => 2_000,
+                    "config" => 500,
+                    _ => 60_000,
+                };
+                vec![format!("-runs={runs}"), "-seed=1".to_owned(), "-timeout=60".to_owned()]
+            }
+        }
+    }
 }
 
 /// The targets there are, or those asked for.
@@ -134,7 +160,7 @@ fn workplace(name: &str) -> PathBuf {
 }
 
 /// Runs targets beside each other.
-fn feed(names: &[String], seconds: u32, seed: Option<u32>, jobs: usize) -> Result<Vec<String>> {
+fn feed(names: &[String], length: Length, jobs: usize) -> Result<Vec<String>> {
     let waiting = Mutex::new(names.iter().collect::<VecDeque<_>>());
     let complaints = Mutex::new(Vec::new());
     let next = || waiting.lock().expect("no holder panics").pop_front();
@@ -142,8 +168,7 @@ fn feed(names: &[String], seconds: u32, seed: Option<u32>, jobs: usize) -> Resul
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
                 while let Some(name) = next() {
-                    let found =
-                        one(name, seconds, seed).unwrap_or_else(|error| Some(format!("{name}: {error:#}")));
+                    let found = one(name, length).unwrap_or_else(|error| Some(format!("{name}: {error:#}")));
                     complaints.lock().expect("no holder panics").extend(found);
                 }
             });
@@ -153,11 +178,11 @@ fn feed(names: &[String], seconds: u32, seed: Option<u32>, jobs: usize) -> Resul
 }
 
 /// Runs one target and prints a line about it; a sentence if it found something.
-fn one(name: &str, seconds: u32, seed: Option<u32>) -> Result<Option<String>> {
+fn one(name: &str, length: Length) -> Result<Option<String>> {
     let (place, corpus) = (workplace(name), corpus(name));
     // A run to be repeated begins with the committed inputs alone.
-    let new = place.join(if seed.is_some() { "short" } else { "corpus" });
-    if seed.is_some() && new.exists() {
+    let new = place.join(if length == Length::Repeated { "short" } else { "corpus" });
+    if length == Length::Repeated && new.exists() {
         fs::remove_dir_all(&new)?;
     }
     fs::create_dir_all(&new)?;
@@ -166,10 +191,9 @@ fn one(name: &str, seconds: u32, seed: Option<u32>) -> Result<Option<String>> {
     let output = fs::File::create(&log)?;
     let status = Command::new(binary(name))
         .args([&new, &corpus])
-        .arg(format!("-max_total_time={seconds}"))
+        .args(length.args(name))
         .arg(format!("-artifact_prefix={}/", place.display()))
-        .args(["-max_len=4096", "-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1"])
-        .args(seed.map(|seed| format!("-seed={seed}")))
+        .args(["-max_len=4096", "-rss_limit_mb=1024", "-print_final_stats=1"])
         .stdout(output.try_clone()?)
         .stderr(output)
         .status()
