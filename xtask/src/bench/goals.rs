@@ -152,11 +152,33 @@ pub struct Verdict {
     pub is_missed: bool,
 }
 
-/// Judges all goals for which there are results.
+/// Judges all goals; one without results counts as missed.
 pub fn judge(results: &Results, cases: &[Case]) -> Vec<Verdict> {
-    let mut verdicts: Vec<Verdict> = GOALS.iter().filter_map(|goal| verdict(goal, results, cases)).collect();
+    let judged = |goal: &Goal| verdict(goal, results, cases).unwrap_or_else(|| not_measured(goal));
+    let mut verdicts: Vec<Verdict> = GOALS.iter().map(judged).collect();
     verdicts.extend(pipes_read(results, cases));
     verdicts
+}
+
+impl Goal {
+    fn asked(&self) -> String {
+        match self.against {
+            Against::System(system) => format!("{} ÷ {}", self.what.name(), matrix::name_of(system)),
+            Against::Itself => self.what.name().to_owned(),
+            Against::Load(load) => format!("{} ÷ that of {}", self.what.name(), matrix::load_name(load)),
+        }
+    }
+}
+
+fn not_measured(goal: &Goal) -> Verdict {
+    Verdict {
+        load: matrix::load_name(goal.load),
+        asked: goal.asked(),
+        came: Vec::new(),
+        first: "not measured".to_owned(),
+        moonshot: "–".to_owned(),
+        is_missed: goal.first.is_some(),
+    }
 }
 
 fn find<'a>(cases: &'a [Case], load: &str) -> Option<&'a Case> {
@@ -183,14 +205,9 @@ fn verdict(goal: &Goal, results: &Results, cases: &[Case]) -> Option<Verdict> {
             format!("{sign} {}: {}", figure(bound), if met(bound) { "**met**" } else { "missed" })
         }
     };
-    let against = match goal.against {
-        Against::System(system) => format!("{} ÷ {}", goal.what.name(), matrix::name_of(system)),
-        Against::Itself => goal.what.name().to_owned(),
-        Against::Load(load) => format!("{} ÷ that of {}", goal.what.name(), matrix::load_name(load)),
-    };
     Some(Verdict {
         load: format!("{}, {}", case.group.heading(), matrix::load_name(goal.load)),
-        asked: against,
+        asked: goal.asked(),
         came,
         first: show(goal.first),
         moonshot: show(goal.moonshot),
@@ -262,7 +279,10 @@ mod tests {
         }
         let results = Results::read(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
-        judge(&results, &matrix::cases(false))
+        let judged = judge(&results, &matrix::cases(false));
+        let measured = |verdict: &Verdict| !verdict.came.is_empty();
+        assert!(judged.iter().all(|verdict| measured(verdict) || verdict.first == "not measured"));
+        judged.into_iter().filter(measured).collect()
     }
 
     #[test]
