@@ -48,6 +48,15 @@ struct Chunks {
     next: Next,
 }
 
+impl Chunks {
+    /// Everything before `end` was handed out: a file that is read to its end keeps nothing in memory.
+    fn let_go(&mut self, end: u64) {
+        if self.now.end() <= end {
+            self.now = Chunk::default();
+        }
+    }
+}
+
 /// Bytes of the file, and where they begin.
 #[derive(Default, Clone)]
 struct Chunk {
@@ -109,6 +118,7 @@ impl Past {
         }
         read.truncate(len);
         self.cache(piece.start + read.len() as u64);
+        self.reading.lock().let_go(piece.end);
         Some(read)
     }
 
