@@ -17,6 +17,13 @@ pub(crate) struct Run {
     /// The receipt of the first.
     pub(crate) first: Receipt,
     pub(crate) count: u64,
+    /// The number in the id of the last. Ids of a client rise; where they fall, it has begun to send again, and what it sent
+    /// before that is no longer in front of what it sent behind.
+    last: Option<u128>,
+}
+
+fn number(id: &MessageId) -> Option<u128> {
+    if let MessageId::Ulid(number) = id { Some(*number) } else { None }
 }
 
 impl Run {
@@ -50,12 +57,15 @@ impl Confirms {
         if self.in_runs
             && let Some(run) = &mut self.run
             && run.goes_on_with(asked.form, &receipt)
+            && number(&receipt.id) > run.last
         {
             run.count += 1;
+            run.last = number(&receipt.id);
             return None;
         }
         let id = asked.id.clone().unwrap_or_else(|| receipt.id.clone());
-        self.run.replace(Run { form: asked.form, id, first: receipt, count: 1 })
+        let last = number(&receipt.id);
+        self.run.replace(Run { form: asked.form, id, first: receipt, count: 1, last })
     }
 
     /// What is gathered and not told.
@@ -99,6 +109,22 @@ mod tests {
         let rows = [("a", 1, 5, false), ("a", 1, 6, false), ("a", 1, 7, false)];
         assert_eq!(told(true, &rows), [(0, 3)]);
         assert_eq!(told(false, &rows), [(0, 1), (1, 1), (2, 1)]);
+    }
+
+    #[test]
+    fn a_run_ends_where_a_client_begins_to_send_again() {
+        let mut confirms = Confirms::new(true);
+        let mut told = Vec::new();
+        for (offset, id) in [(5, 9), (6, 2), (7, 3)] {
+            let id = MessageId::Ulid(id);
+            let asked = Asked { id: Some(id.clone()), confirm: true, form: Form::Json, question: None };
+            let (room, channel) = (RoomName::parse("r").unwrap(), ChannelName::parse("a").unwrap());
+            let position = Position::new(Epoch(1), offset);
+            told.extend(confirms.add(&asked, Receipt { id, position, duplicate: false, room, channel }));
+        }
+        told.extend(confirms.take());
+        let counts: Vec<u64> = told.iter().map(|run| run.count).collect();
+        assert_eq!(counts, [1, 2], "what was sent last before is no neighbour of what is sent first again");
     }
 
     #[test]
