@@ -11,6 +11,7 @@ mod connection;
 mod consumer;
 mod consumers;
 mod dead_letters;
+mod directory;
 mod holdings;
 mod intake;
 mod lane;
@@ -24,9 +25,12 @@ mod subscribe;
 mod subscription;
 mod upkeep;
 
+pub(crate) use browse::ChannelInfo;
 pub use connection::{ConnectInfo, Connection, Item, Outgoing};
 pub use consumer::ConsumerSettings;
 pub(crate) use dead_letters::DeadLetter;
+pub use directory::RoomSeed;
+pub(crate) use directory::{Named, channel_id, room_id};
 pub use holdings::{DurableHolding, Holdings};
 pub use metrics::{Metric, MetricKind};
 pub use publish::{Publish, Publishing, Receipt};
@@ -40,7 +44,7 @@ use crate::operators::cron::Cron;
 use crate::operators::store::Store;
 use crate::policy::{Policies, Policy};
 use crate::port::{CommitObserver, Log, Records, TokenIssuer};
-use crate::{Code, Ctx, Error, Record, Result};
+use crate::{Code, Ctx, Error, Record, Result, Role};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -91,6 +95,7 @@ struct Shared {
     agents: agents::Agents,
     replies: request::Replies,
     policies: policies::PolicyBook,
+    directory: directory::Directory,
     store: Store,
     cron: Cron,
     counters: metrics::Counters,
@@ -129,6 +134,7 @@ impl Bus {
             connections: connection::Connections::default(),
             agents: agents::Agents::default(),
             replies: request::Replies::default(),
+            directory: directory::Directory::default(),
             policies: policies::PolicyBook::new(Policies::new(settings.policies.clone())),
             store: Store::new(records.clone(), env.clock.clone()),
             cron: Cron::new(env.clone(), records.clone()),
@@ -148,13 +154,15 @@ impl Bus {
         Ok(bus)
     }
 
-    /// Counts one call of an operation; refuses past `per_minute` calls of the caller (0 is no limit).
+    /// Counts one call of an operation; refuses past `per_minute` calls of the caller (0 is no limit), a hundred times as
+    /// many for admins: they look on for everybody, by scripts and dashboards.
     pub(crate) fn count_call(&self, ctx: &Ctx, name: &'static str, per_minute: u32) -> Result<()> {
         if per_minute == 0 {
             return Ok(());
         }
+        let times = if ctx.principal.role >= Role::Admin { 100 } else { 1 };
         let window = (Duration::from_secs(60), self.shared.env.clock.monotonic());
-        self.shared.rates.check(&ctx.principal, name, per_minute, window)
+        self.shared.rates.check(&ctx.principal, name, per_minute.saturating_mul(times), window)
     }
 
     /// Counts what became of a call.

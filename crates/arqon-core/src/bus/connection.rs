@@ -8,7 +8,7 @@ use super::subscription::{Subscription, Turn};
 use super::{Bus, Shared, lock};
 use crate::hash::Map;
 use crate::port::{Page, StoreError};
-use crate::{AgentId, Code, Ctx, Delivery, Error, Priority, Result};
+use crate::{AgentId, Code, Ctx, Delivery, Error, Priority, Result, Tenant};
 use futures_util::future::BoxFuture;
 use futures_util::task::AtomicWaker;
 use std::collections::VecDeque;
@@ -117,6 +117,12 @@ impl Connections {
     }
     pub(super) fn subscriptions(&self) -> usize {
         self.subscriptions.load(Ordering::Relaxed)
+    }
+    /// Live subscriptions of a tenant's connections.
+    pub(super) fn subscriptions_of(&self, tenant: &Tenant) -> usize {
+        let open = self.open_now();
+        let of_tenant = open.iter().filter(|inner| lock(&inner.ctx).tenant() == tenant);
+        of_tenant.map(|inner| lock(&inner.subscriptions).len()).sum()
     }
     pub(super) fn open_now(&self) -> Vec<Arc<Inner>> {
         lock(&self.open).values().filter_map(Weak::upgrade).collect()
@@ -398,6 +404,7 @@ impl Inner {
         subscriptions.values().for_each(|subscription| self.let_go(subscription));
         let tenant = lock(&self.ctx).tenant().clone();
         self.shared.agents.forget(&tenant, self.id);
+        self.shared.directory.members.forget(self.id);
         lock(&self.shared.connections.open).remove(&self.id);
         self.mailbox.waker.wake();
     }

@@ -122,6 +122,14 @@ impl Lane {
         self.names_most = NAMES.max(2 * self.channels.len());
     }
 
+    /// Lets go of what is kept of a channel; its readers are told that it is gone.
+    pub(super) fn empty(&mut self, channel: &ChannelName) {
+        let Some(kept) = self.channels.get_mut(channel) else { return };
+        if let Some(last) = kept.records.pop_back() {
+            *kept = Kept { gone: last.position.offset, ..Kept::default() };
+        }
+    }
+
     /// Matching records after `after` (`None`: from the first one kept), at most `max`. The reader knows that records
     /// up to `lost` are gone.
     pub(super) fn read(

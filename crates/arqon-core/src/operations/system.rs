@@ -1,5 +1,6 @@
 //! `ping`, `help`, `status`, `create_token`.
 
+use super::moment::moment;
 use super::{Call, Category, Operation, all, find, unknown};
 use crate::bus::Metric;
 use crate::pattern::Pattern;
@@ -14,9 +15,30 @@ const TTL_MAX_S: u64 = 10 * 365 * 24 * 3600;
 
 pub(super) fn ping(mut call: Call) -> BoxFuture<'static, Result<Value>> {
     Box::pin(async move {
+        let began = call.bus.env().clock.monotonic();
+        let sent_at = moment(&mut call.args, "sent_at")?;
         call.done()?;
-        let time = Value::Time(call.bus.env().clock.now());
-        Ok(Value::map([("time", time), ("connection", call.ctx.connection.into())]))
+        let clock = &call.bus.env().clock;
+        let now = clock.now();
+        let took = sent_at.map_or_else(|| clock.monotonic().saturating_sub(began), |at| now.since(at));
+        let ctx = &call.ctx;
+        let joined = call.connection.iter().flat_map(|connection| connection.joined());
+        let info = Value::map([
+            ("subject", (*ctx.principal.subject).into()),
+            ("tenant", ctx.tenant().as_str().into()),
+            ("role", ctx.principal.role.as_str().into()),
+            ("connection", ctx.connection.into()),
+            ("joined", joined.map(|address| address.to_string()).collect::<Vec<_>>().into()),
+        ]);
+        Ok(Value::map([
+            ("message", "Pong!".into()),
+            ("timestamp", Value::Time(now)),
+            ("latency_ms", number(took.as_secs_f64() * 1000.0)),
+            ("client_id", (*ctx.sender).into()),
+            ("client_info", info),
+            ("time", Value::Time(now)),
+            ("connection", ctx.connection.into()),
+        ]))
     })
 }
 
@@ -101,9 +123,30 @@ pub(super) fn status(mut call: Call) -> BoxFuture<'static, Result<Value>> {
             .agents(ctx)
             .into_iter()
             .map(|(agent, skills)| Value::map([("agent", agent.as_str().into()), ("skills", skills.into())]));
-        Ok(Value::map([
+        let now = Value::Time(bus.env().clock.now());
+        let seen = bus.overview(ctx).await;
+        let count = |n: usize| Value::map([("total", (n as u64).into())]);
+        let word = |fine: &str, not: &str| Value::from(if problem.is_none() { fine } else { not });
+        let server = Value::map([
+            ("status", "running".into()),
+            ("uptime", number(uptime.floor())),
             ("version", bus.version().into()),
-            ("time", Value::Time(bus.env().clock.now())),
+        ]);
+        let routing = Value::map([("subscriptions", (seen.subscriptions as u64).into())]);
+        let channels = Value::map([("joined", (seen.joined as u64).into())]);
+        let health =
+            Value::map([("status", word("healthy", "unhealthy")), ("problem", problem.clone().into())]);
+        Ok(Value::map([
+            ("server", server),
+            ("clients", count(bus.connections(ctx).len())),
+            ("routing", routing),
+            ("rooms", seen.rooms.map_or(Value::Null, count)),
+            ("channels", channels),
+            ("storage", Value::map([("status", word("ready", "away"))])),
+            ("health", health),
+            ("timestamp", now.clone()),
+            ("version", bus.version().into()),
+            ("time", now),
             ("uptime_seconds", number(uptime.floor())),
             ("healthy", problem.is_none().into()),
             ("problem", problem.into()),

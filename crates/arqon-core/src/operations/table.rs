@@ -1,12 +1,13 @@
 //! The table itself; the rows of the operators stand in files of their own.
 
 mod cron;
+mod rooms;
 mod store;
 
 use super::ArgKind::{Flag, Json, Number, Text, Texts};
 use super::Category::{Channels, Messages, Subscriptions, System};
 use super::Method::{Delete, Get, Post, Put};
-use super::{Arg, ArgKind, Method, Operation, Reason, Route, messages, rooms, subscriptions, system};
+use super::{Arg, ArgKind, Method, Operation, Reason, Route, messages, policies, subscriptions, system};
 use crate::Code;
 use crate::auth::Permission;
 
@@ -51,9 +52,15 @@ pub(super) const TABLE: &[Operation] = &[
     Operation {
         name: "ping",
         summary: "Answers at once: shows that the connection and the server live.",
-        answer: "`{time, connection}`",
+        args: &[may(
+            "sent_at",
+            Text,
+            "when it was sent, by the caller's clock; `latency_ms` is then how long ago that was",
+        )],
+        answer: "`{message, timestamp, latency_ms, client_id, client_info: {subject, tenant, role, connection, joined}, time, connection}`; without `sent_at`, `latency_ms` is what answering took",
         permission: Permission::ConnectivityTest,
-        per_minute: 600,
+        per_minute: 10,
+        reasons: &[because("INVALID_TIMESTAMP", Code::Invalid, "`sent_at` is not a time")],
         fault: "PING_ERROR",
         run: system::ping,
         ..BASE
@@ -64,7 +71,7 @@ pub(super) const TABLE: &[Operation] = &[
         args: &[may("command", Text, "describe this one")],
         answer: "`{commands: [{name, aliases, category, summary, permission, least_role, per_minute, needs_connection, args, answer, reasons, example}], available_commands, categories, usage}`; `available_commands` names those that the caller's role may use",
         permission: Permission::SystemInfo,
-        per_minute: 60,
+        per_minute: 5,
         route: at(Get, "/api/v1/help"),
         example: r#"{"command":"publish"}"#,
         reasons: &[because("COMMAND_NOT_FOUND", Code::UnknownCommand, "there is no such command")],
@@ -75,9 +82,9 @@ pub(super) const TABLE: &[Operation] = &[
     Operation {
         name: "status",
         summary: "How the server does: version, uptime, connections, agents, counters, health.",
-        answer: "`{version, time, uptime_seconds, healthy, problem?, you, connections, agents, metrics?}`; `metrics` counts all tenants, for role `system`",
+        answer: "`{server: {status, uptime, version}, clients, routing, rooms, channels, storage, health: {status, problem?}, timestamp, version, time, uptime_seconds, healthy, problem?, you, connections, agents, metrics?}`; all counts are of the caller's tenant, but `metrics` counts all tenants, for role `system`",
         permission: Permission::SystemInfo,
-        per_minute: 600,
+        per_minute: 5,
         route: at(Get, "/api/v1/status"),
         fault: "STATUS_ERROR",
         run: system::status,
@@ -311,63 +318,14 @@ pub(super) const TABLE: &[Operation] = &[
         run: messages::delete_dead_letter,
         ..BASE
     },
-    Operation {
-        name: "list_rooms",
-        category: Channels,
-        summary: "The rooms of the tenant.",
-        answer: "`{rooms: [{room, records, bytes, subscribers, start, end}]}`",
-        permission: Permission::ChannelView,
-        per_minute: 600,
-        route: at(Get, "/api/v1/rooms"),
-        run: rooms::list_rooms,
-        ..BASE
-    },
-    Operation {
-        name: "list_channels",
-        category: Channels,
-        summary: "The channels of a room that hold messages.",
-        args: &[need("room", Text, "the room")],
-        answer: "`{room, channels: [{channel, records, last_stored_at, last, subscribers}]}`",
-        permission: Permission::ChannelView,
-        per_minute: 600,
-        route: at(Get, "/api/v1/rooms/{room}/channels"),
-        example: r#"{"room":"repo"}"#,
-        fault: "LIST_CHANNELS_ERROR",
-        run: rooms::list_channels,
-        ..BASE
-    },
-    Operation {
-        name: "channel_info",
-        category: Channels,
-        summary: "One channel: its class, what it holds, who listens.",
-        args: &[need("address", Text, "`room:channel`")],
-        answer: "`{room, channel, class, records, last_stored_at, last, subscribers}`",
-        permission: Permission::ChannelView,
-        per_minute: 600,
-        route: at(Get, "/api/v1/channels/{address}"),
-        example: r#"{"address":"repo:main"}"#,
-        fault: "CHANNEL_INFO_ERROR",
-        run: rooms::channel_info,
-        ..BASE
-    },
-    Operation {
-        name: "history",
-        category: Channels,
-        summary: "The last messages of a channel, oldest first; or those after a position.",
-        args: &[
-            need("address", Text, "`room:channel`, or a pattern within one room"),
-            may("limit", Number, "how many; default 50, at most 1000"),
-            may("after", Text, "only those after this position"),
-        ],
-        answer: "`{messages: [envelope or gap]}`",
-        permission: Permission::MessageHistory,
-        per_minute: 600,
-        route: at(Get, "/api/v1/channels/{address}/messages"),
-        example: r#"{"address":"repo:main","limit":10}"#,
-        fault: "HISTORY_ERROR",
-        run: rooms::history,
-        ..BASE
-    },
+    rooms::LIST_ROOMS,
+    rooms::CREATE,
+    rooms::DELETE,
+    rooms::JOIN,
+    rooms::LEAVE,
+    rooms::LIST,
+    rooms::INFO,
+    rooms::HISTORY,
     Operation {
         name: "list_policies",
         category: Channels,
@@ -375,7 +333,7 @@ pub(super) const TABLE: &[Operation] = &[
         answer: "`{policies: [{pattern, class, history, max_age_s?, max_bytes?, max_records?, source}]}`",
         permission: Permission::ChannelView,
         route: at(Get, "/api/v1/policies"),
-        run: rooms::list_policies,
+        run: policies::list_policies,
         ..BASE
     },
     Operation {
@@ -394,7 +352,7 @@ pub(super) const TABLE: &[Operation] = &[
         permission: Permission::AdminCommands,
         route: at(Put, "/api/v1/policies/{pattern}"),
         example: r#"{"pattern":"terminal:**","class":"ephemeral"}"#,
-        run: rooms::set_policy,
+        run: policies::set_policy,
         ..BASE
     },
     Operation {
@@ -406,7 +364,7 @@ pub(super) const TABLE: &[Operation] = &[
         permission: Permission::AdminCommands,
         route: at(Delete, "/api/v1/policies/{pattern}"),
         example: r#"{"pattern":"terminal:**"}"#,
-        run: rooms::delete_policy,
+        run: policies::delete_policy,
         ..BASE
     },
     store::SET,

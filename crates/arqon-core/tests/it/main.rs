@@ -3,6 +3,7 @@
 // A test's verdict is a panic, and its tasks end with its runtime.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
 
+mod channels;
 mod cron;
 mod delivery;
 mod durable;

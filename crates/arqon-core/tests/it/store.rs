@@ -36,7 +36,7 @@ fn told(error: &Error) -> (Code, Option<&str>) {
 }
 
 /// Records that let others go first between reading and answering.
-struct Slow(Arc<MemoryRecords>);
+pub struct Slow(pub Arc<MemoryRecords>);
 
 impl Records for Slow {
     fn get(&self, key: &DocKey, now: Timestamp) -> BoxFuture<'static, Result<Option<Doc>, StoreError>> {

@@ -71,7 +71,8 @@ async fn operations_answer_the_same_through_every_door() {
     for door in Door::ALL {
         let mut driver = door.open(server.url(), server.token()).await;
         let rooms = driver.call("list_rooms", json!({})).await.unwrap();
-        let channels = driver.call("list_channels", json!({ "room": "work" })).await.unwrap();
+        let mut channels = driver.call("list_channels", json!({ "room": "work" })).await.unwrap();
+        channels.as_object_mut().unwrap().remove("queried_at").unwrap();
         let history = driver.call("history", json!({ "address": "work:main", "limit": 10 })).await.unwrap();
         answers.push((rooms, channels, history));
     }
