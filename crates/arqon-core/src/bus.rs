@@ -13,6 +13,7 @@ mod consumers;
 mod dead_letters;
 mod directory;
 mod holdings;
+mod inspected;
 mod intake;
 mod lane;
 mod metrics;
@@ -39,6 +40,7 @@ pub use subscribe::{From, Subscribe, SubscribeOptions, Subscribed};
 
 use crate::env::Env;
 use crate::ids::IdMaker;
+use crate::inspect::Inspector;
 use crate::limits::{Limits, RateLimiter};
 use crate::operators::cron::Cron;
 use crate::operators::store::Store;
@@ -99,6 +101,7 @@ struct Shared {
     store: Store,
     cron: Cron,
     counters: metrics::Counters,
+    inspector: Inspector,
     draining: AtomicBool,
 }
 
@@ -139,6 +142,7 @@ impl Bus {
             store: Store::new(records.clone(), env.clock.clone()),
             cron: Cron::new(env.clone(), records.clone()),
             counters: metrics::Counters::default(),
+            inspector: Inspector::default(),
             draining: AtomicBool::new(false),
             env,
             log,

@@ -13,16 +13,17 @@ mod text;
 mod tokens;
 mod verdict;
 
+pub(crate) use mark::values_of;
 pub use policy::{Fallback, InspectionPolicy, Mode, PATTERNS_MAX, PolicyProblem, SecretSet};
 pub use verdict::{
     Decision, FINDINGS_MAX, Finding, Flags, Part, Reason, Redacted, Risk, Told, Traffic, Verdict,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use look::{Found, Task, look};
 use policy::Compiled;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A message as inspection sees it: raw JSON, nothing parsed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -68,19 +69,15 @@ struct Counters {
     failed: AtomicU64,
 }
 
-/// Holds the policy in force and judges messages by it.
-#[derive(Debug)]
+/// Holds the policy in force and judges messages by it. The default one is off.
+#[derive(Debug, Default)]
 pub struct Inspector {
     /// Apart from the policy, so that being off costs one branch.
     on: AtomicBool,
-    active: ArcSwap<Compiled>,
+    /// None stands for the default, which is off: whoever never inspects need not wait for rules to be compiled.
+    active: ArcSwapOption<Compiled>,
+    changing: Mutex<()>,
     counters: Counters,
-}
-
-impl Default for Inspector {
-    fn default() -> Self {
-        Inspector::new(&InspectionPolicy::default()).expect("the default policy is tested to compile")
-    }
 }
 
 impl Inspector {
@@ -89,8 +86,8 @@ impl Inspector {
         let compiled = Compiled::new(policy)?;
         Ok(Inspector {
             on: AtomicBool::new(policy.enabled),
-            active: ArcSwap::from_pointee(compiled),
-            counters: Counters::default(),
+            active: ArcSwapOption::from_pointee(compiled),
+            ..Inspector::default()
         })
     }
 
@@ -107,16 +104,21 @@ impl Inspector {
 
     /// The policy in force.
     pub fn policy(&self) -> Arc<InspectionPolicy> {
-        self.active.load().policy.clone()
+        self.active.load_full().map_or_else(Arc::default, |active| active.policy.clone())
     }
 
     /// Puts another policy in force, at once for all messages that come after. One that is wrong in anything leaves the
     /// present one as it is.
     pub fn reload(&self, policy: &InspectionPolicy) -> Result<(), Vec<PolicyProblem>> {
         let compiled = Compiled::new(policy)?;
-        self.active.store(Arc::new(compiled));
+        self.active.store(Some(Arc::new(compiled)));
         self.on.store(policy.enabled, Relaxed);
         Ok(())
+    }
+
+    /// Held by whoever reads the policy to put a changed one in its place.
+    pub(crate) fn one_change(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many messages had which verdict.
@@ -138,9 +140,9 @@ impl Inspector {
             return Verdict::allow(Reason::Disabled, subject.traffic);
         }
         let active = self.active.load();
-        if !active.policy.enabled {
+        let Some(active) = active.as_deref().filter(|active| active.policy.enabled) else {
             return Verdict::allow(Reason::Disabled, subject.traffic);
-        }
+        };
         if !active.in_scope(subject.room, subject.channel) {
             return Verdict::allow(Reason::OutOfScope, subject.traffic);
         }

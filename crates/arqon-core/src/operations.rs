@@ -2,6 +2,7 @@
 //! document is made from it; there is no second list.
 
 mod cron;
+mod inspection;
 mod messages;
 mod moment;
 mod policies;
@@ -102,17 +103,20 @@ pub enum Category {
     Store,
     /// Messages that are sent later, or again and again.
     Cron,
+    /// What content inspection looks for and does.
+    Inspection,
 }
 
 impl Category {
     /// All of them, in the order of the documents.
-    pub const ALL: [Category; 6] = [
+    pub const ALL: [Category; 7] = [
         Category::System,
         Category::Messages,
         Category::Subscriptions,
         Category::Channels,
         Category::Store,
         Category::Cron,
+        Category::Inspection,
     ];
 
     /// The word in documents and in `help`.
@@ -124,6 +128,7 @@ impl Category {
             Category::Channels => "channels",
             Category::Store => "store",
             Category::Cron => "cron",
+            Category::Inspection => "inspection",
         }
     }
 }
@@ -152,6 +157,8 @@ pub struct Operation {
     pub summary: &'static str,
     /// What it takes.
     pub args: &'static [Arg],
+    /// Whether content inspection judges the arguments. Those of a message are judged with the message.
+    pub inspected: bool,
     /// What it answers with, for documents.
     pub answer: &'static str,
     /// The right it needs.
@@ -231,9 +238,9 @@ impl Bus {
         ctx: &Ctx,
         connection: Option<&Connection>,
         name: &str,
-        args: Args,
+        mut args: Args,
     ) -> Result<Value> {
-        let answer = match admit(self, ctx, name) {
+        let answer = match self.admit_call(ctx, name, &mut args) {
             Ok(operation) => {
                 let (bus, ctx, connection) = (self.clone(), ctx.clone(), connection.cloned());
                 let answer = (operation.run)(Call { bus, ctx, connection, args, operation }).await;
@@ -244,6 +251,15 @@ impl Bus {
         self.count_answer(answer.is_err());
         answer
     }
+
+    /// The operation of a call that may be made, with what it carries as it may go on.
+    fn admit_call(&self, ctx: &Ctx, name: &str, args: &mut Args) -> Result<&'static Operation> {
+        let operation = admit(self, ctx, name)?;
+        if operation.inspected {
+            self.inspect_command(operation.name, args)?;
+        }
+        Ok(operation)
+    }
 }
 
 /// Says which operation it was that failed by a fault of ours, and holds the reasons to the table.
@@ -252,7 +268,10 @@ fn reasoned(operation: &Operation, error: Error) -> Error {
         return error.with_reason(operation.fault);
     }
     let listed = |name: &str| operation.reasons.iter().any(|r| r.name == name && r.code == error.code());
-    debug_assert!(error.reason().is_none_or(listed), "{}: {error:?} is not in its row", operation.name);
+    // What any operation may be refused for is not in each row.
+    let blocked = |name: &str| crate::inspect::Reason::ALL.iter().any(|r| r.as_str() == name);
+    let known = error.reason().is_none_or(|name| listed(name) || blocked(name));
+    debug_assert!(known, "{}: {error:?} is not in its row", operation.name);
     error
 }
 

@@ -1,6 +1,8 @@
 //! A neutral value tree: what operations take and give, before a door turns it into its own form.
 //! Cold paths only; messages never pass through it.
 
+mod json;
+
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -106,6 +108,28 @@ impl Args {
     /// Whether none is left.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// An argument that stays where it is.
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    /// All values, in the order of their names.
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut Value> {
+        self.0.values_mut()
+    }
+
+    /// All of them as one JSON object, in the order of their names.
+    pub(crate) fn to_json(&self) -> String {
+        let mut out = String::with_capacity(256);
+        json::write_object(&mut out, self.0.iter());
+        out
     }
 
     /// Removes and returns an argument; `null` counts as absent.

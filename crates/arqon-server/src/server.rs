@@ -1,6 +1,6 @@
 //! A server put together and running: one `build_*` for each part, in the order in which they need each other.
 
-use crate::config::Config;
+use crate::config::{Config, InspectionConfig};
 use crate::doors;
 use crate::engine;
 use crate::env::{BusSpawner, TaskSpawner, build_env};
@@ -116,7 +116,15 @@ async fn build_bus(
     let policies = config.delivery.iter().map(|rule| rule.to_policy()).collect::<Result<_, _>>()?;
     let settings = Settings { version: VERSION, limits: config.limits.to_limits(), policies };
     let engine::Storage { log, records, .. } = storage;
-    Ok(Bus::start(Parts { env, log, records, tokens: identity, settings }).await?)
+    let bus = Bus::start(Parts { env, log, records, tokens: identity, settings }).await?;
+    // The default is in force already, and compiling it takes milliseconds.
+    if config.inspection != InspectionConfig::default() {
+        bus.inspector().reload(&config.inspection.to_policy()).map_err(|problems| {
+            let all: Vec<String> = problems.iter().map(|p| format!("inspection.{p}")).collect();
+            anyhow::anyhow!(all.join("; "))
+        })?;
+    }
+    Ok(bus)
 }
 
 /// The owner's token: kept in the data folder, and left where the command line finds it while the server can be reached

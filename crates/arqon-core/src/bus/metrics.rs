@@ -79,6 +79,21 @@ impl Bus {
         ];
         let gauges = gauges.into_iter().chain(super::holdings::gauges(self));
         list.extend(gauges.map(|(name, help, value)| Metric { name, help, kind: MetricKind::Gauge, value }));
+        let seen = shared.inspector.counts();
+        let inspection = [
+            (
+                "inspection_inspected_total",
+                "Messages and commands that content inspection read.",
+                seen.inspected,
+            ),
+            ("inspection_secrets_total", "Those with a probable secret.", seen.secrets),
+            ("inspection_redacted_total", "Those with something to redact.", seen.redacted),
+            ("inspection_blocked_total", "Those that content inspection blocked.", seen.blocked),
+            ("inspection_spared_total", "Those that `enforce` would have blocked.", seen.spared),
+            ("inspection_failed_total", "Those that content inspection could not read.", seen.failed),
+        ];
+        let kind = MetricKind::Counter;
+        list.extend(inspection.map(|(name, help, n)| Metric { name, help, kind, value: n as f64 }));
         list
     }
 }

@@ -204,7 +204,7 @@ impl Tally {
 impl Bus {
     /// Takes a batch. It is queued **at the call**, so calls keep their order; the future resolves when each message
     /// is stored as its class promises. A message that is refused does not hold up the others.
-    pub fn publish(&self, ctx: &Ctx, batch: Vec<Publish>) -> Publishing {
+    pub fn publish(&self, ctx: &Ctx, mut batch: Vec<Publish>) -> Publishing {
         let shared = &self.shared;
         let now = shared.env.clock.now();
         let (admitted, rest) = shared.admit(ctx, now, batch.len());
@@ -212,10 +212,17 @@ impl Bus {
         let may_pass = |publish: &Publish| {
             ctx.require_publish(&publish.target).is_ok() && shared.check_size(publish).is_ok()
         };
-        let mut answers = shared.replies.take_all(ctx.tenant(), &batch[..admitted], may_pass).into_iter();
+        let mut blocked = shared.inspect_batch(&mut batch[..admitted], may_pass);
+        let passes =
+            |i: usize, publish: &Publish| blocked.get(i).is_none_or(Option::is_none) && may_pass(publish);
+        let mut answers = shared.replies.take_all(ctx.tenant(), &batch[..admitted], passes).into_iter();
         for (i, publish) in batch.into_iter().enumerate() {
             let answers = answers.next().flatten();
-            let taken = if i < admitted { intake.take(publish, answers) } else { rest.clone() };
+            let taken = match blocked.get_mut(i).and_then(Option::take) {
+                Some(error) => Err(error),
+                None if i < admitted => intake.take(publish, answers),
+                None => rest.clone(),
+            };
             if let Err(error) = taken {
                 shared.counters.refused.fetch_add(1, Relaxed);
                 intake.refuse(error);

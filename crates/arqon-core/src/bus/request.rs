@@ -171,17 +171,17 @@ impl Replies {
         &self,
         tenant: &Tenant,
         batch: &[Publish],
-        may_pass: impl Fn(&Publish) -> bool,
+        may_pass: impl Fn(usize, &Publish) -> bool,
     ) -> Vec<Option<Taken>> {
         if batch.iter().all(|publish| reply_name(&publish.target).is_none()) {
             return Vec::new();
         }
         let mut waiting = lock(&self.waiting);
-        let mut take = |publish: &Publish| {
+        let mut take = |(i, publish): (usize, &Publish)| {
             let name = reply_name(&publish.target)?;
-            if may_pass(publish) { waiting.take(tenant, name) } else { None }
+            if may_pass(i, publish) { waiting.take(tenant, name) } else { None }
         };
-        batch.iter().map(&mut take).collect()
+        batch.iter().enumerate().map(&mut take).collect()
     }
 
     fn enter(&self, inbox: Inbox) -> (u64, Arc<Inbox>) {

@@ -55,9 +55,43 @@ fn others(text: &str) -> Vec<Range<usize>> {
     list
 }
 
+/// Where the values of an object's members stand.
+pub(crate) fn values_of(text: &str) -> Vec<Range<usize>> {
+    let (mut list, mut tokens) = (Vec::new(), Tokens::new(text));
+    let (mut depth, mut begun) = (0usize, None);
+    while let Ok(Some(piece)) = tokens.next() {
+        let quote = usize::from(piece.token == Token::Text);
+        let place = piece.range.start - quote..piece.range.end + quote;
+        let begins = depth == 1;
+        match piece.token {
+            Token::Name => continue,
+            Token::Open(_) => depth += 1,
+            Token::Close => depth = depth.saturating_sub(1),
+            Token::Text | Token::Other => {}
+        }
+        if begins && piece.token != Token::Close {
+            begun = Some(place.start);
+        }
+        if depth == 1
+            && let Some(start) = begun.take()
+        {
+            list.push(start..place.end);
+        }
+    }
+    list
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_values_of_an_object_are_found_whatever_they_are() {
+        let text = r#"{"a":1,"b\"" : "x\"}" ,"c":{"d":[{}]},"e":[],"f":null}"#;
+        let values: Vec<&str> = values_of(text).into_iter().map(|place| &text[place]).collect();
+        assert_eq!(values, ["1", r#""x\"}""#, r#"{"d":[{}]}"#, "[]", "null"]);
+        assert!(values_of("{}").is_empty() && values_of("").is_empty());
+    }
 
     #[test]
     fn there_is_one_mark_and_the_rest_is_as_it_was() {

@@ -1,6 +1,7 @@
 //! The table itself; the rows of the operators stand in files of their own.
 
 mod cron;
+mod inspection;
 mod rooms;
 mod store;
 
@@ -37,6 +38,7 @@ const BASE: Operation = Operation {
     category: System,
     summary: "",
     args: &[],
+    inspected: true,
     answer: "",
     permission: Permission::ChannelAccess,
     per_minute: 0,
@@ -127,6 +129,7 @@ pub(super) const TABLE: &[Operation] = &[
         answer: "`{id, position, duplicate, room, channel}`",
         example: r#"{"address":"repo:main","payload":{"commit":"a1b2c3"}}"#,
         run: messages::publish,
+        inspected: false,
         ..BASE
     },
     Operation {
@@ -142,6 +145,7 @@ pub(super) const TABLE: &[Operation] = &[
         route: at(Post, "/api/v1/requests"),
         example: r#"{"address":"@skill/translate","payload":{"text":"hello"}}"#,
         run: messages::request,
+        inspected: false,
         ..BASE
     },
     Operation {
@@ -378,4 +382,6 @@ pub(super) const TABLE: &[Operation] = &[
     cron::CANCEL,
     cron::PAUSE,
     cron::RESUME,
+    inspection::GET,
+    inspection::RELOAD,
 ];

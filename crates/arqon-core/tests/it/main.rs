@@ -9,6 +9,7 @@ mod delivery;
 mod durable;
 mod faults;
 mod faulty;
+mod inspected;
 mod inspection;
 mod messages;
 mod questions;

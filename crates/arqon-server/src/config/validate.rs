@@ -69,11 +69,6 @@ fn inspection(config: &Config, list: &mut Vec<Problem>) {
     if config.inspection == InspectionConfig::default() {
         return;
     }
-    if config.inspection.enabled {
-        // A server that took the word and did nothing would be worse than one that does not start.
-        let hint = "try the policy with `arqon inspect test`, and leave it out here";
-        list.push(problem("inspection.enabled", "this server cannot inspect messages yet").with_hint(hint));
-    }
     let wrong = arqon_core::inspect::Inspector::check(&config.inspection.to_policy());
     list.extend(wrong.into_iter().map(|p| problem(&format!("inspection.{}", p.key), p.message)));
 }

@@ -287,13 +287,3 @@ fn a_policy_of_inspection_is_checked_as_a_whole() {
         (vec!["repo:*".into()], vec!["password".into(), "*_ssn".into()])
     );
 }
-
-#[test]
-fn a_server_does_not_take_a_policy_that_it_would_not_follow() {
-    let (_dir, sources) = file("[inspection]\nenabled = true\n");
-    assert!(
-        messages(&sources)
-            .join("\n")
-            .contains("`inspection.enabled`: this server cannot inspect messages yet")
-    );
-}

@@ -1,6 +1,7 @@
 //! Scenarios over the whole server in this process, each written once and run over every door.
 
 mod doors;
+mod inspection;
 mod limits;
 mod operators;
 mod restart;
