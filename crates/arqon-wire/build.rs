@@ -4,9 +4,11 @@ use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = "../../proto";
-    let file = "arqon/v1/envelope.proto";
-    println!("cargo:rerun-if-changed={root}/{file}");
-    let descriptors = protox::compile([file], [root])?;
-    prost_build::Config::new().bytes(["."]).compile_fds(descriptors)?;
+    let files = ["arqon/v1/envelope.proto", "arqon/older/envelope.proto"];
+    for file in files {
+        println!("cargo:rerun-if-changed={root}/{file}");
+    }
+    let descriptors = protox::compile(files, [root])?;
+    prost_build::Config::new().bytes(["."]).btree_map(["."]).compile_fds(descriptors)?;
     Ok(())
 }

@@ -5,7 +5,7 @@
 use crate::says_same;
 use arqon_core::value::Value;
 use arqon_wire::json::{self, Decoder};
-use arqon_wire::{args_from_json, value_from_json, value_to_json};
+use arqon_wire::{Form, args_from_json, value_from_json, value_to_json};
 use bytes::Bytes;
 
 /// The law.
@@ -15,6 +15,7 @@ use bytes::Bytes;
 pub fn check(data: &[u8]) {
     let frame = Bytes::copy_from_slice(data);
     says_same::envelope(&Decoder::default().decode(&frame));
+    says_same::older(Form::OlderJson, &frame);
     if let Err(rejected) = Decoder::default().decode_message(&frame) {
         assert!(rejected.error.field().is_some(), "{}", rejected.error);
     }

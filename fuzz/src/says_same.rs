@@ -7,6 +7,7 @@ use arqon_core::bus::Publish;
 use arqon_core::message::Extras;
 use arqon_core::record::Epoch;
 use arqon_core::{Address, Message, MessageId, Position, Record, RoomKey, Target, Tenant, Timestamp};
+use arqon_wire::older::{self, Why};
 use arqon_wire::{Decoder, Delivered, Form, Incoming, Rejected, Sent, ServerSays, json, proto};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -37,12 +38,23 @@ pub fn envelope(decoded: &Result<Incoming, Box<Rejected>>) {
     }
 }
 
+/// What is refused says why, and only what the current protocol refuses is taken for older.
+pub fn older(form: Form, frame: &Bytes) {
+    if let Err(rejected) = older::decode(form, frame) {
+        match rejected.why {
+            Why::Unreadable(text) => assert!(!text.is_empty()),
+            Why::Invalid(complaints) => assert!(!complaints.is_empty()),
+        }
+    }
+    if form.is_text() && older::is_older(form, frame) {
+        assert!(Decoder::default().decode(form, frame).is_err(), "{frame:?}");
+    }
+}
+
 fn repeated(form: Form, sent: &Sent) {
     let mut out = Vec::new();
-    match form {
-        Form::Json => json::client::write_publish(&mut out, &sent.publish, sent.confirm),
-        Form::Proto => proto::client::write_publish(&mut out, &sent.publish, sent.confirm),
-    }
+    let write = if form.is_text() { json::client::write_publish } else { proto::client::write_publish };
+    write(&mut out, &sent.publish, sent.confirm);
     let said = Bytes::from(out);
     match Decoder::default().decode(form, &said) {
         Ok(Incoming::Publish(again)) => {
@@ -107,10 +119,7 @@ fn delivered(form: Form, publish: &Publish) {
     form.write_delivery_prefix(&mut out, "s", 3);
     out.extend_from_slice(form.delivery(&record));
     let frame = Bytes::from(out);
-    let says = match form {
-        Form::Json => json::client::decode(&frame),
-        Form::Proto => proto::client::decode(&frame),
-    };
+    let says = if form.is_text() { json::client::decode(&frame) } else { proto::client::decode(&frame) };
     match says {
         Ok(ServerSays::Delivery(Delivered { subscription, attempt, position: at, message })) => {
             assert_eq!((&*subscription, attempt, at), ("s", 3, position), "{form:?}");

@@ -40,8 +40,5 @@ pub fn check(data: &[u8]) {
 }
 
 fn decode(form: Form, frame: &Bytes) -> arqon_core::Result<ServerSays> {
-    match form {
-        Form::Json => json::client::decode(frame),
-        Form::Proto => proto::client::decode(frame),
-    }
+    if form.is_text() { json::client::decode(frame) } else { proto::client::decode(frame) }
 }

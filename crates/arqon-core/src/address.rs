@@ -11,6 +11,9 @@ pub const SEGMENT_MAX: usize = 64;
 /// Most segments of an address, the room included.
 pub const SEGMENTS_MAX: usize = 8;
 
+/// What the names begin with that a door gives to connections, for clients that expect one of their own.
+pub const CLIENT: &str = "arq_client_";
+
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -160,6 +163,16 @@ impl RoomName {
     /// Whether this is a private reply inbox (`@reply.…`), which keeps nothing.
     pub fn is_reply(&self) -> bool {
         self.0.starts_with("@reply.")
+    }
+
+    /// Whether this is the inbox of a connection that has a name of its own ([`CLIENT`]), which goes with it.
+    pub fn is_client(&self) -> bool {
+        self.0.strip_prefix('@').is_some_and(|name| name.starts_with(CLIENT))
+    }
+
+    /// Whether this is an inbox that keeps nothing, and that nobody comes back to.
+    pub fn is_volatile(&self) -> bool {
+        self.is_reply() || self.is_client()
     }
 }
 

@@ -51,7 +51,7 @@ impl Policies {
 
     /// The class of an address.
     pub fn decide(&self, address: &Address) -> Decision {
-        if address.room.is_reply() {
+        if address.room.is_volatile() {
             return Decision { class: Class::Ephemeral, history: 0 };
         }
         let rule = self.rules.iter().find(|r| r.pattern.matches(&address.room, &address.channel));

@@ -71,7 +71,10 @@ impl fmt::Display for Position {
 }
 
 /// How many wire forms a record may cache; a form is an index below this, given out by the wire crate.
-pub const WIRE_FORMS: usize = 2;
+pub const WIRE_FORMS: usize = 4;
+
+/// Forms below this have their place in every record; the others get theirs at their first use.
+const COMMON_FORMS: usize = 2;
 
 /// A stored message with its position, shared by all who deliver it.
 #[derive(Debug)]
@@ -82,23 +85,32 @@ pub struct Record {
     pub position: Position,
     /// What was sent.
     pub message: Arc<Message>,
-    frames: [OnceLock<Bytes>; WIRE_FORMS],
+    frames: [OnceLock<Bytes>; COMMON_FORMS],
+    rare: OnceLock<Box<[OnceLock<Bytes>; WIRE_FORMS - COMMON_FORMS]>>,
 }
 
 impl Record {
     /// A record.
     pub fn new(room: Arc<RoomKey>, position: Position, message: Arc<Message>) -> Self {
-        Record { room, position, message, frames: [const { OnceLock::new() }; WIRE_FORMS] }
+        let frames = [const { OnceLock::new() }; COMMON_FORMS];
+        Record { room, position, message, frames, rare: OnceLock::new() }
     }
 
     /// The bytes of this record in a wire form, encoded at the first call and shared by all later ones.
     pub fn encoded(&self, form: usize, encode: impl FnOnce(&Record) -> Bytes) -> &Bytes {
-        self.frames[form].get_or_init(|| encode(self))
+        let frame = match self.frames.get(form) {
+            Some(frame) => frame,
+            None => &self.rare.get_or_init(Box::default)[form - COMMON_FORMS],
+        };
+        frame.get_or_init(|| encode(self))
     }
 
     /// The same, if they are there already.
     pub fn already_encoded(&self, form: usize) -> Option<&Bytes> {
-        self.frames[form].get()
+        match self.frames.get(form) {
+            Some(frame) => frame.get(),
+            None => self.rare.get()?[form - COMMON_FORMS].get(),
+        }
     }
 }
 

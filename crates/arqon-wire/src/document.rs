@@ -38,6 +38,23 @@ fn every_example_is_understood() {
 }
 
 #[test]
+fn every_example_of_the_older_protocol_is_understood() {
+    let (sent, said) = (examples("json older client"), examples("json older server"));
+    assert!(sent.len() >= 4 && said.len() >= 3, "{} {}", sent.len(), said.len());
+    for line in sent {
+        if let Err(rejected) = crate::older::decode(crate::Form::OlderJson, &line) {
+            panic!("{line:?}: {rejected:?}");
+        }
+    }
+    for line in said {
+        let said: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        for name in ["id", "type", "version", "timestamp", "payload", "args", "metadata"] {
+            assert!(said.get(name).is_some(), "{name}: {said}");
+        }
+    }
+}
+
+#[test]
 fn every_field_and_every_code_is_explained() {
     for field in Field::ALL {
         assert!(DOCUMENT.contains(&format!("`{}`", field.name())), "{}", field.name());

@@ -1,4 +1,5 @@
-//! The wire: version 1.0 of the envelope in JSON and in protobuf, and nothing else that the outside sees.
+//! The wire: version 1.0 of the envelope in JSON and in protobuf, the older one beside it, and nothing else that the
+//! outside sees.
 //!
 //! Boundary: no input or output happens here, and no other crate names a serialisation format for public shapes.
 //! Invariant: a message's payload, metadata and unknown members pass through unread, byte for byte, except that
@@ -9,6 +10,7 @@ mod form;
 mod incoming;
 pub mod json;
 mod members;
+pub mod older;
 mod outgoing;
 pub mod proto;
 mod question;

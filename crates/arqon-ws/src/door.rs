@@ -1,8 +1,9 @@
-//! The door at `/ws`: who may come in, and the session that each connection becomes.
+//! The door at `/ws`, and at `/` for older clients: who may come in, and the session that each connection becomes.
 
-use crate::handshake::{Agreement, Refusal, check_origin};
+use crate::handshake::{Agreement, OLDER_PATH, Refusal, check_origin};
 use crate::session::{Session, Stream};
-use arqon_core::bus::{Bus, ConnectInfo};
+use arqon_core::address::CLIENT;
+use arqon_core::bus::{Bus, ConnectInfo, Connection};
 use arqon_core::{AgentId, Code, Ctx, Error, Result};
 use arqon_wire::Form;
 use axum::Router;
@@ -74,9 +75,9 @@ impl Door {
     }
 }
 
-/// The route `/ws`.
+/// The routes `/ws` and, for older clients, `/`.
 pub fn router(door: Door) -> Router {
-    Router::new().route("/ws", any(handle)).with_state(Arc::new(door))
+    Router::new().route("/ws", any(handle)).route(OLDER_PATH, any(handle)).with_state(Arc::new(door))
 }
 
 async fn handle(State(door): State<Arc<Door>>, request: Request<Body>) -> Response<Body> {
@@ -92,7 +93,8 @@ fn upgrade(door: Arc<Door>, request: Request<Body>) -> Result<Response<Body>, Re
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this server is stopping; connect again"));
     }
     let ctx = (door.authorize)(&parts).map_err(|e| refusal(&e))?;
-    let connection = door.bus.connect(ctx, who(&parts)?).map_err(|e| refusal(&e))?;
+    let agreed = agreement.agreed();
+    let connection = connect(&door.bus, ctx, who(&parts)?, agreed).map_err(|e| refusal(&e))?;
 
     let response = agreement.response();
     let mut request = Request::from_parts(parts, body);
@@ -100,7 +102,7 @@ fn upgrade(door: Arc<Door>, request: Request<Body>) -> Result<Response<Body>, Re
     let spawner = door.bus.env().spawner.clone();
     let task = async move {
         match upgraded.await {
-            Ok(socket) => Session::new(TokioIo::new(socket), door, connection, agreement.agreed()).await,
+            Ok(socket) => Session::new(TokioIo::new(socket), door, connection, agreed).await,
             // The client went away between the handshake and the answer; there is nobody to tell.
             Err(error) => tracing::debug!(%error, "upgrade failed"),
         }
@@ -127,9 +129,18 @@ pub async fn serve_stream(
     (ctx, info): (Ctx, ConnectInfo),
     agreed: Agreed,
 ) -> Result<()> {
-    let connection = door.bus.connect(ctx, info)?;
+    let connection = connect(&door.bus, ctx, info, agreed)?;
     Session::new(stream, door, connection, agreed).await;
     Ok(())
+}
+
+/// Opens a connection. Older clients expect a name that no other connection has.
+fn connect(bus: &Bus, mut ctx: Ctx, info: ConnectInfo, agreed: Agreed) -> Result<Connection> {
+    if agreed.form.is_older() {
+        let random = &bus.env().random;
+        ctx.sender = format!("{CLIENT}{:016x}{:016x}", random.next_u64(), random.next_u64()).into();
+    }
+    bus.connect(ctx, info)
 }
 
 /// The agent and its skills from the query, and the peer's address.

@@ -33,8 +33,7 @@ pub fn read<'a>(max: usize, deflate: bool, pieces: impl Iterator<Item = &'a [u8]
 
 fn shown(event: Event) -> (char, Bytes) {
     match event {
-        Event::Message(arqon_wire::Form::Json, data) => ('t', data),
-        Event::Message(arqon_wire::Form::Proto, data) => ('b', data),
+        Event::Message(form, data) => (if form.is_text() { 't' } else { 'b' }, data),
         Event::Ping(data) => ('p', data),
         Event::Pong => ('o', Bytes::new()),
         Event::Close => ('c', Bytes::new()),

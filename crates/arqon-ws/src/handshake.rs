@@ -11,6 +11,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
+/// Where older clients connect.
+pub(crate) const OLDER_PATH: &str = "/";
+
 /// What RFC 6455 has the server append to the key.
 const MAGIC: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
@@ -25,6 +28,8 @@ pub(crate) struct Agreement {
     pub(crate) deflate: Option<&'static str>,
     /// Whether one confirm may stand for a run of messages.
     pub(crate) confirms_in_runs: bool,
+    /// What is spoken with a client that offered no subprotocol.
+    begins: Form,
 }
 
 /// A handshake that fails.
@@ -90,13 +95,14 @@ impl Agreement {
         let deflate = if may_deflate { agree_on_deflate(headers) } else { None };
         let query = parts.uri.query().unwrap_or_default();
         let confirms_in_runs = query.split('&').any(|pair| pair == "confirms=runs");
-        Ok(Agreement { accept: accept(key), subprotocol, deflate, confirms_in_runs })
+        let begins = if parts.uri.path() == OLDER_PATH { Form::OlderJson } else { Form::Json };
+        Ok(Agreement { accept: accept(key), subprotocol, deflate, confirms_in_runs, begins })
     }
 
     /// What of it concerns the session.
     pub(crate) fn agreed(&self) -> Agreed {
         Agreed {
-            form: self.subprotocol.unwrap_or_default(),
+            form: self.subprotocol.unwrap_or(self.begins),
             deflate: self.deflate.is_some(),
             confirms_in_runs: self.confirms_in_runs,
         }

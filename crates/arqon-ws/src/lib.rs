@@ -1,4 +1,4 @@
-//! The WebSocket door at `/ws`: frames in, one typed call on the core, frames out.
+//! The WebSocket door at `/ws`, and at `/` for older clients: frames in, one typed call on the core, frames out.
 //!
 //! The way of a read: bytes → frames (`frame`) → envelopes (`arqon-wire`) → one `publish` for all messages of the
 //! read, or one `call` for each command. The way out: confirms, answers and deliveries are gathered and written in

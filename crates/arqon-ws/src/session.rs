@@ -8,6 +8,7 @@
 
 mod commands;
 mod confirms;
+mod older;
 mod outgoing;
 mod output;
 mod publishes;
@@ -24,6 +25,7 @@ use arqon_wire::{Decoder, Form, Stamp, Welcome};
 use bytes::BytesMut;
 use commands::Commands;
 use confirms::Confirms;
+use older::Older;
 use output::Output;
 use publishes::Publishes;
 use questions::Questions;
@@ -82,6 +84,8 @@ pub(crate) struct Session<S> {
     commands: Commands,
     /// There once it has asked something.
     questions: Option<Box<Questions>>,
+    /// There if it speaks the older protocol.
+    older: Option<Box<Older>>,
     vitals: Vitals,
     /// Fetched, but not encoded, since too much waits to be written.
     backlog: Vec<Outgoing>,
@@ -107,6 +111,7 @@ impl<S: Stream> Session<S> {
             confirms: Confirms::new(confirms_in_runs),
             commands: Commands::default(),
             questions: None,
+            older: None,
             vitals,
             backlog: Vec::new(),
             phase: Phase::Open,
@@ -116,7 +121,11 @@ impl<S: Stream> Session<S> {
             connection,
             ctx,
         };
-        session.welcome();
+        if form.is_older() {
+            session.begin_older();
+        } else {
+            session.welcome();
+        }
         session
     }
 

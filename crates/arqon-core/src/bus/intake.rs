@@ -9,7 +9,9 @@ use super::{Shared, room::Room};
 use crate::policy::Decision;
 use crate::port::Append;
 use crate::record::Epoch;
-use crate::{Address, ChannelName, Class, Ctx, Error, Message, Position, Result, RoomKey, Target, Timestamp};
+use crate::{
+    Address, ChannelName, Class, Code, Ctx, Error, Message, Position, Result, RoomKey, Target, Timestamp,
+};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -104,6 +106,10 @@ impl<'a> Intake<'a> {
             // A name that a question drew is nobody's room, so whoever has a room there waits for no other answer.
             let room = shared.rooms.find(&RoomKey::new(tenant.clone(), address.room.clone()));
             room.map_or(Way::TooLate, |room| Way::Memory(room, 0))
+        } else if address.room.is_client() {
+            let room = shared.rooms.find(&RoomKey::new(tenant.clone(), address.room.clone()));
+            let there = room.filter(|room| room.subscribers() > 0);
+            Way::Memory(there.ok_or_else(|| not_connected(&address))?, 0)
         } else {
             let room = shared.room(tenant, &address.room);
             match shared.policies.decide(tenant, &address) {
@@ -198,4 +204,10 @@ impl<'a> Intake<'a> {
             }
         }
     }
+}
+
+fn not_connected(address: &Address) -> Error {
+    let name = address.room.as_str();
+    Error::new(Code::NotFound, format!("`{}` is not connected", name.strip_prefix('@').unwrap_or(name)))
+        .with_field("to")
 }

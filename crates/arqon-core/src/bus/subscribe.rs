@@ -226,7 +226,8 @@ fn take_over(consumer: &Arc<Consumer>, subscription: &Arc<Subscription>, holder:
 /// The patterns and the durable name that a wish comes to: an agent's inbox is always durable, and hears `@all` too.
 fn plan(request: &Subscribe) -> Result<(Vec<Pattern>, Option<String>)> {
     let pattern = &request.pattern;
-    let is_inbox = pattern.as_str().starts_with('@') && !pattern.as_str().starts_with("@reply.");
+    let room = pattern.only_room();
+    let is_inbox = pattern.as_str().starts_with('@') && !room.is_some_and(|room| room.is_volatile());
     if is_inbox && pattern.as_str() != "@all" {
         return Ok((vec![pattern.clone(), Pattern::parse("@all")?], Some(pattern.as_str().to_owned())));
     }

@@ -64,6 +64,7 @@ async fn nobody_gets_in_without_a_good_token() {
     let expired = site.token("default", Role::Admin, Duration::ZERO);
     for (ask, details) in [
         (upgrade("/ws"), "Missing bearer token"),
+        (upgrade("/"), "Missing bearer token"),
         (upgrade("/ws?token=x.y.z"), "Invalid token"),
         (upgrade("/ws").token(&expired), "Token expired"),
     ] {

@@ -156,8 +156,8 @@ impl Interpreter {
         let said = Bytes::from(frame.payload);
         self.asks(&said);
         let mut said = match self.agreed.form {
-            Form::Json => Frame::of(Form::Json, said.into()),
-            Form::Proto => Frame::of(Form::Proto, self.in_protobuf(&said)),
+            form if form.is_text() => Frame::of(Form::Json, said.into()),
+            _ => Frame::of(Form::Proto, self.in_protobuf(&said)),
         };
         if self.agreed.deflate && said.payload.len() > COMPRESS_FROM {
             said.payload = deflate(&said.payload);
@@ -197,8 +197,8 @@ impl Interpreter {
             return self.accuse(format!("{} cannot inflate what it is told", self.who));
         };
         let says = match form {
-            Form::Json => arqon_wire::json::client::decode(&said),
-            Form::Proto => proto::client::decode(&said),
+            form if form.is_text() => arqon_wire::json::client::decode(&said),
+            _ => proto::client::decode(&said),
         };
         let says = match says {
             Ok(says) => says,
@@ -241,9 +241,11 @@ fn in_json(says: ServerSays) -> Vec<u8> {
         }
         ServerSays::Gap(said) => {
             let gap = Gap { room: room(said.room), from: said.from, to: said.to, reason: said.reason };
-            Form::Json.write_gap(&mut out, &said.subscription, &gap);
+            Form::Json.write_gap(&mut out, &stamp, &said.subscription, &gap);
         }
-        ServerSays::Ended { subscription, error } => Form::Json.write_ended(&mut out, &subscription, &error),
+        ServerSays::Ended { subscription, error } => {
+            Form::Json.write_ended(&mut out, &stamp, &subscription, &error);
+        }
         ServerSays::Response { request_id, data } => {
             Form::Json.write_response(&mut out, &stamp, request_id.as_deref(), &Value::Raw(data));
         }

@@ -43,9 +43,10 @@ impl Ws {
         let target = Target::parse(address).map_err(|error| refusal(&error))?;
         let publish = Publish::new(target, payload.to_owned());
         let mut frame = Vec::new();
-        match self.form {
-            Form::Json => json_client::write_publish(&mut frame, &publish, true),
-            Form::Proto => proto_client::write_publish(&mut frame, &publish, true),
+        if self.form.is_text() {
+            json_client::write_publish(&mut frame, &publish, true);
+        } else {
+            proto_client::write_publish(&mut frame, &publish, true);
         }
         self.say(frame).await;
         let data = self.answer().await?;
@@ -73,18 +74,20 @@ impl Ws {
         let id = format!("c{}", self.commands);
         let args = value_from_json(args.to_string().as_bytes()).expect("it was just written");
         let mut frame = Vec::new();
-        match self.form {
-            Form::Json => json_client::write_command(&mut frame, &id, name, &args),
-            Form::Proto => proto_client::write_command(&mut frame, &id, name, &args),
+        if self.form.is_text() {
+            json_client::write_command(&mut frame, &id, name, &args);
+        } else {
+            proto_client::write_command(&mut frame, &id, name, &args);
         }
         self.say(frame).await;
         self.answer().await
     }
 
     async fn say(&mut self, frame: Vec<u8>) {
-        let message = match self.form {
-            Form::Json => Message::text(String::from_utf8(frame).expect("JSON is UTF-8")),
-            Form::Proto => Message::binary(frame),
+        let message = if self.form.is_text() {
+            Message::text(String::from_utf8(frame).expect("JSON is UTF-8"))
+        } else {
+            Message::binary(frame)
         };
         self.socket.send(message).await.expect("the connection stays open");
     }

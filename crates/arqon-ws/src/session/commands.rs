@@ -21,10 +21,11 @@ const ORDERED: usize = 256;
 pub(crate) struct Answer {
     pub(crate) id: Option<Box<str>>,
     pub(crate) form: Form,
+    pub(crate) name: Box<str>,
     pub(crate) result: Result<Value>,
 }
 
-type Work = BoxFuture<'static, Answer>;
+pub(super) type Work = BoxFuture<'static, Answer>;
 
 struct Ordered {
     work: Work,
@@ -73,13 +74,18 @@ impl Commands {
             }
             ctx.request_id = id.as_deref().map(Into::into);
             let result = bus.call(&ctx, Some(&connection), &name, args).await;
-            Answer { id, form, result }
+            Answer { id, form, name, result }
         });
         if changes {
-            self.ordered.push_back(Ordered { work, subscribes });
+            self.start_in_order(work, subscribes);
         } else {
             self.free.get_or_insert_default().push(work);
         }
+    }
+
+    /// Takes on what must wait for the commands before it; `subscribes`: no delivery may come before its answer.
+    pub(super) fn start_in_order(&mut self, work: Work, subscribes: bool) {
+        self.ordered.push_back(Ordered { work, subscribes });
     }
 
     /// The next answer, if there is one.

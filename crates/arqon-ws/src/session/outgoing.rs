@@ -38,6 +38,10 @@ impl<S: Stream> Session<S> {
             any = true;
             // A `register` changes who we are.
             self.ctx = self.connection.ctx();
+            if answer.form.is_older() {
+                self.tell_older(&answer);
+                continue;
+            }
             match answer.result {
                 // Without an id nobody could tell what the answer belongs to.
                 Ok(_) if answer.id.is_none() => {}
@@ -53,6 +57,9 @@ impl<S: Stream> Session<S> {
     }
 
     fn confirm(&mut self, asked: &Asked, result: Result<Receipt>) {
+        if asked.form.is_older() {
+            return self.confirm_older(asked, result);
+        }
         match result {
             Ok(_) if !asked.confirm => {}
             Ok(receipt) => {
@@ -133,10 +140,12 @@ impl<S: Stream> Session<S> {
                 self.output.delivery(form, subscription, *attempt, record);
             }
             Item::Delivery(Delivery::Gap(gap)) => {
-                self.output.message(form, |out| form.write_gap(out, subscription, gap));
+                let stamp = self.stamp();
+                self.output.message(form, |out| form.write_gap(out, &stamp, subscription, gap));
             }
             Item::Ended(error) => {
-                self.output.message(form, |out| form.write_ended(out, subscription, error));
+                let stamp = self.stamp();
+                self.output.message(form, |out| form.write_ended(out, &stamp, subscription, error));
             }
         }
     }

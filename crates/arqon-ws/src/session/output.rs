@@ -50,10 +50,7 @@ impl Output {
 
     /// Appends one message; `write` appends its bytes.
     pub(crate) fn message(&mut self, form: Form, write: impl FnOnce(&mut Vec<u8>)) {
-        let opcode = match form {
-            Form::Json => opcode::TEXT,
-            Form::Proto => opcode::BINARY,
-        };
+        let opcode = if form.is_text() { opcode::TEXT } else { opcode::BINARY };
         self.take_buffer();
         // Most messages need a header of four bytes; others are moved into place.
         const GUESS: usize = 4;

@@ -57,7 +57,9 @@ impl<S: Stream> Session<S> {
 
     /// Whether so many commands and questions are under way that no more are read.
     pub(super) fn has_much_to_do(&self) -> bool {
-        self.commands.is_full() || self.questions.as_ref().is_some_and(|open| open.len() >= OPEN)
+        self.commands.is_full()
+            || self.holds()
+            || self.questions.as_ref().is_some_and(|open| open.len() >= OPEN)
     }
 
     /// Writes the answers that are there, as much as may wait to be written. Answers whether there were any.

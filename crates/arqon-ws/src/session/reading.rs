@@ -27,12 +27,12 @@ impl<S: Stream> Session<S> {
         if self.vitals.paused {
             return Ok(false);
         }
-        if !self.fill(cx)? {
+        if !self.take_held() && !self.fill(cx)? {
             return Ok(false);
         }
         self.vitals.heard = true;
         let mut gathered = Gathered::default();
-        while self.phase == Phase::Open {
+        while self.phase == Phase::Open && !self.holds() {
             match self.frames.next(&mut self.input) {
                 Ok(Some(event)) => self.event(event, &mut gathered),
                 Ok(None) => break,
@@ -43,6 +43,7 @@ impl<S: Stream> Session<S> {
             }
         }
         self.publish(&mut gathered);
+        self.hold_rest();
         if self.input.is_empty() {
             self.input = BytesMut::new();
         }
@@ -87,6 +88,9 @@ impl<S: Stream> Session<S> {
     }
 
     fn envelope(&mut self, form: Form, frame: Bytes, gathered: &mut Gathered) {
+        if self.older.is_some() {
+            return self.older_envelope(form.older(), &frame, gathered);
+        }
         self.form = form;
         let mut frame = frame;
         let more = || self.input.len() / frame.len().max(1);
@@ -106,18 +110,27 @@ impl<S: Stream> Session<S> {
                 self.publish(gathered);
                 self.close(NOT_UTF8);
             }
+            Err(_) if arqon_wire::older::is_older(form, &frame) => {
+                self.older = Some(Box::default());
+                self.older_envelope(form.older(), &frame, gathered);
+            }
             Err(rejected) => {
                 self.refuse(form, rejected.request_id.as_deref(), &rejected.error);
-                if self.vitals.strike() {
-                    self.publish(gathered);
-                    let reason = "ten envelopes in a minute could not be read; see the errors before this";
-                    self.close(Close::new(CloseCode::Violations, reason));
-                }
+                self.strike(gathered);
             }
         }
     }
 
-    fn publish(&mut self, gathered: &mut Gathered) {
+    /// An envelope was not understood.
+    pub(super) fn strike(&mut self, gathered: &mut Gathered) {
+        if self.vitals.strike() {
+            self.publish(gathered);
+            let reason = "ten envelopes in a minute could not be read; see the errors before this";
+            self.close(Close::new(CloseCode::Violations, reason));
+        }
+    }
+
+    pub(super) fn publish(&mut self, gathered: &mut Gathered) {
         if gathered.messages.is_empty() {
             return;
         }

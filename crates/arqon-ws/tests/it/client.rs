@@ -29,7 +29,11 @@ impl Client {
         query: &str,
         headers: &[(&'static str, &str)],
     ) -> Result<Client, Error> {
-        let mut request = format!("ws://{}/ws{query}", world.addr).into_client_request().unwrap();
+        Client::open(world, &format!("/ws{query}"), headers).await
+    }
+
+    pub async fn open(world: &World, path: &str, headers: &[(&'static str, &str)]) -> Result<Client, Error> {
+        let mut request = format!("ws://{}{path}", world.addr).into_client_request().unwrap();
         for (name, value) in headers {
             request.headers_mut().insert(*name, HeaderValue::from_str(value).unwrap());
         }

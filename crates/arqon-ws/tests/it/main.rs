@@ -6,6 +6,7 @@ mod client;
 mod closing;
 mod frames;
 mod handshake;
+mod older;
 mod stream;
 mod talking;
 mod world;
