@@ -11,6 +11,7 @@ mod history;
 mod interrupted;
 mod kills;
 mod limits;
+mod older;
 mod operators;
 #[path = "../../src/commands/demo/proof.rs"]
 mod proof;
