@@ -1,4 +1,5 @@
-//! Documents that are made from code: the operations in docs/protocol.md, the keys in docs/configuration.md.
+//! Documents that are made from code: the operations in docs/protocol.md, the keys in docs/configuration.md, the whole of
+//! api/asyncapi.json.
 //!
 //! Invariant: the text between two markers of a document is exactly what the code says; `--check` proves it.
 
@@ -12,10 +13,15 @@ use std::process::Command;
 pub fn run(check: bool) -> Result<Vec<String>> {
     let mut complaints = Vec::new();
     for (key, body) in parts()? {
-        let (file, name) = key.split_once('#').context("a part is named FILE#MARKER")?;
+        let (file, name) = key.split_once('#').unwrap_or((&key, "all of it"));
         let path = root().join(file);
-        let old = fs::read_to_string(&path).with_context(|| format!("cannot read {file}"))?;
-        let new = replace(&old, name, &body).with_context(|| file.to_owned())?;
+        let (old, new) = if file == key {
+            (fs::read_to_string(&path).unwrap_or_default(), body)
+        } else {
+            let old = fs::read_to_string(&path).with_context(|| format!("cannot read {file}"))?;
+            let new = replace(&old, name, &body).with_context(|| file.to_owned())?;
+            (old, new)
+        };
         if old == new {
             continue;
         }
@@ -29,7 +35,7 @@ pub fn run(check: bool) -> Result<Vec<String>> {
     Ok(complaints)
 }
 
-/// Each part's text by `FILE#MARKER`, as the program that knows the tables prints it. It is built the way the tests
+/// Each part's text by `FILE#MARKER`, or `FILE` for a whole one, as the program that knows the tables prints it. It is built the way the tests
 /// are, so that nothing is compiled twice.
 fn parts() -> Result<BTreeMap<String, String>> {
     let build = ["build", "--quiet", "--workspace", "--example", "reference"];

@@ -8,20 +8,20 @@ use anyhow::{Context, Result, bail, ensure};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// The release of the foreign WebSocket client that we are tried with.
-const WEBSOCKETS: &str = "websockets==15.0.1";
+/// The releases of other people's libraries that we are tried with: a WebSocket client, and the SDK of CloudEvents.
+const PACKAGES: [&str; 2] = ["websockets==15.0.1", "cloudevents==1.12.0"];
 
-/// The interpreter that the foreign-client tests run with: a virtual environment with `websockets` from PyPI.
+/// The interpreter that the foreign-client tests run with: a virtual environment with these packages from PyPI.
 pub fn python() -> Result<PathBuf> {
     let home = target().join("python");
     let python = home.join("bin/python");
-    if works(Command::new(&python).args(["-c", "import websockets"])) {
+    if works(Command::new(&python).args(["-c", "import cloudevents.http, websockets"])) {
         return Ok(python);
     }
     need("git", &["--version"], &["git"])?;
     need("python3", &["-c", "import ensurepip, venv"], &["python3", "python3-venv"])?;
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))?;
-    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", WEBSOCKETS]))?;
+    run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PACKAGES))?;
     Ok(python)
 }
 

@@ -4,14 +4,13 @@
 //! slows only itself: nothing is pulled from the bus while the socket takes nothing.
 
 use crate::args;
-use crate::feed::{Feed, Wish};
+use crate::feed::{Feed, Format, Wish};
 use crate::gate::Caller;
-use crate::poll::write_record;
 use crate::problem;
 use crate::rest::Rest;
 use arqon_core::bus::{Item, Outgoing};
 use arqon_core::{Code, Ctx, Delivery, Error, Position, Result, RoomName, Timestamp};
-use arqon_wire::json::{delivery, write_gap};
+use arqon_wire::json::write_gap;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::HeaderValue;
@@ -48,7 +47,7 @@ async fn open(rest: &Arc<Rest>, ctx: &Ctx, request: &Parts) -> Result<Stream> {
         Some("none") => false,
         Some(_) => return Err(Error::invalid("args.resume", "expected `id` or `none`")),
     };
-    args.finish(&["pattern", "from", "durable", "resume", "last_event_id"])?;
+    args.finish(&["pattern", "from", "durable", "format", "resume", "last_event_id"])?;
     let peer = request.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0);
     let feed = Feed::open(rest, ctx, wish, "sse", peer).await?;
     let ids = match (resume, feed.durable) {
@@ -205,7 +204,7 @@ impl Stream {
                 out.extend_from_slice(&self.end(&too_many_rooms()));
                 break;
             };
-            write_event(&mut out, &id, &item);
+            write_event(&mut out, &id, &item, self.feed.format);
             if self.feed.durable && matches!(item, Item::Delivery(Delivery::Record { .. })) {
                 self.unsettled.push_back((settled_at, room, position));
             }
@@ -235,13 +234,13 @@ impl Stream {
     }
 }
 
-/// One event; the data is an envelope or a gap, which never contain line breaks.
-fn write_event(out: &mut Vec<u8>, id: &str, item: &Item) {
+/// One event; the data is a message or a gap, which never contain line breaks.
+fn write_event(out: &mut Vec<u8>, id: &str, item: &Item, format: Format) {
     out.extend_from_slice(id.as_bytes());
     match item {
         Item::Delivery(Delivery::Record { record, attempt }) => {
             out.extend_from_slice(b"event: message\ndata: ");
-            write_record(out, delivery(record), *attempt);
+            format.write(out, record, *attempt);
         }
         Item::Delivery(Delivery::Gap(gap)) => {
             out.extend_from_slice(b"event: gap\ndata: ");

@@ -7,19 +7,56 @@ use crate::cursor::{self, Cursor};
 use crate::rest::Rest;
 use arqon_core::bus::{ConnectInfo, Connection, From, Subscribe, SubscribeOptions};
 use arqon_core::value::Args;
-use arqon_core::{Ctx, Pattern, Position, Result, RoomName};
+use arqon_core::{Ctx, Error, Pattern, Position, Record, Result, RoomName};
+use arqon_wire::cloudevents::write_event;
+use arqon_wire::json::delivery;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What a reader asks for.
 pub(crate) struct Wish {
     pub(crate) pattern: Pattern,
     pub(crate) from: From,
     pub(crate) durable: Option<String>,
+    pub(crate) format: Format,
+}
+
+/// How messages are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// As envelopes.
+    Envelope,
+    /// As CloudEvents in JSON.
+    CloudEvents,
+}
+
+impl Format {
+    fn read(args: &mut Args) -> Result<Format> {
+        match args.text("format")?.as_deref() {
+            None | Some("envelope") => Ok(Format::Envelope),
+            Some("cloudevents") => Ok(Format::CloudEvents),
+            Some(_) => Err(Error::invalid("args.format", "expected `envelope` or `cloudevents`")),
+        }
+    }
+
+    /// Appends a message.
+    pub(crate) fn write(self, out: &mut Vec<u8>, record: &Record, attempt: u32) {
+        match self {
+            Format::Envelope => {
+                out.push(b'{');
+                if attempt > 0 {
+                    out.extend_from_slice(format!("\"attempt\":{attempt},").as_bytes());
+                }
+                out.extend_from_slice(delivery(record));
+            }
+            Format::CloudEvents => write_event(out, record, attempt),
+        }
+    }
 }
 
 impl Wish {
-    /// Reads `pattern`, `from` and `durable`; `reached` is the cursor of a reader that comes back.
+    /// Reads `pattern`, `from`, `durable` and `format`; `reached` is the cursor of a reader that comes back.
     pub(crate) fn read(args: &mut Args, reached: Option<&str>) -> Result<Wish> {
         let pattern =
             Pattern::parse(&args.need_text("pattern")?).map_err(|e| e.with_field("args.pattern"))?;
@@ -28,7 +65,23 @@ impl Wish {
             Some(text) => cursor::parse(text)?,
             None => From::Latest,
         };
-        Ok(Wish { pattern, from, durable: args.text("durable")? })
+        Ok(Wish { pattern, from, durable: args.text("durable")?, format: Format::read(args)? })
+    }
+}
+
+/// Counts a feed while it is there.
+struct Open(Arc<AtomicU64>);
+
+impl Open {
+    fn new(feeds: &Arc<AtomicU64>) -> Open {
+        feeds.fetch_add(1, Relaxed);
+        Open(feeds.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 
@@ -37,7 +90,9 @@ pub(crate) struct Feed {
     pub(crate) connection: Connection,
     pub(crate) cursor: Cursor,
     pub(crate) durable: bool,
+    pub(crate) format: Format,
     id: Arc<str>,
+    _open: Open,
 }
 
 impl Feed {
@@ -51,12 +106,19 @@ impl Feed {
     ) -> Result<Feed> {
         let info = ConnectInfo { peer: peer.map(|p| p.to_string()), transport, ..ConnectInfo::default() };
         let connection = rest.bus.connect(ctx.clone(), info)?;
-        let Wish { pattern, from, durable } = wish;
+        let Wish { pattern, from, durable, format } = wish;
         let options = SubscribeOptions::default();
         let request = Subscribe { pattern: pattern.clone(), from: from.clone(), durable, options };
         let begun = connection.subscribe(&connection.ctx(), request).await?;
         let cursor = Cursor::new(&pattern, &from, &begun.positions);
-        let feed = Feed { connection, cursor, durable: begun.durable.is_some(), id: begun.id };
+        let feed = Feed {
+            connection,
+            cursor,
+            durable: begun.durable.is_some(),
+            format,
+            id: begun.id,
+            _open: Open::new(&rest.feeds),
+        };
         if feed.durable {
             feed.acknowledge_reached(&pattern, &from).await?;
         }

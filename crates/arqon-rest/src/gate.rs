@@ -5,7 +5,7 @@
 use crate::problem;
 use crate::rest::Rest;
 use arqon_core::{Code, Ctx, Error, Result};
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
@@ -48,12 +48,17 @@ pub(crate) async fn label(State(rest): State<Arc<Rest>>, mut request: Request, n
         |id: &&str| !id.is_empty() && id.len() <= REQUEST_ID_MAX && id.bytes().all(|b| b.is_ascii_graphic());
     let id = given.filter(usable).map_or_else(|| rest.request_id(), Arc::from);
     request.extensions_mut().insert(RequestId(id.clone()));
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let clock = &rest.bus.env().clock;
+    let begun = clock.monotonic();
     let mut response = next.run(request).await;
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     let class = usize::from(response.status().as_u16() / 100).clamp(1, 5) - 1;
     rest.answers[class].fetch_add(1, Relaxed);
+    let took = clock.monotonic().saturating_sub(begun);
+    rest.traffic.count(route.as_ref().map(MatchedPath::as_str), response.status().as_u16() >= 400, took);
     response
 }
 

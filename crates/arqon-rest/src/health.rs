@@ -1,6 +1,7 @@
 //! What people, load balancers and scrapers ask a server about itself.
 
 use crate::gate::RequestId;
+use crate::older;
 use crate::problem;
 use crate::process;
 use crate::rest::{Rest, json};
@@ -83,12 +84,15 @@ pub(crate) async fn metrics(
             return problem::refuse(&error, &id, &*rest.bus.env().clock);
         }
     }
-    let mut text = String::with_capacity(8192);
+    let mut text = String::with_capacity(16 * 1024);
     let damage = (rest.damage)().metrics();
-    for metric in rest.bus.metrics().into_iter().chain(damage).chain(process::metrics()) {
-        write_metric(&mut text, &metric);
+    let metrics: Vec<Metric> =
+        rest.bus.metrics().into_iter().chain(damage).chain(process::metrics()).collect();
+    for metric in &metrics {
+        write_metric(&mut text, metric);
     }
     write_answers(&mut text, &rest);
+    older::write(&mut text, &metrics, &rest);
     let mut response = text.into_response();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);

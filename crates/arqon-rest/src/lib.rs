@@ -4,7 +4,9 @@
 //! about the domain; who a caller is comes from a closure.
 
 mod args;
+mod asyncapi;
 mod body;
+mod cloudevents;
 mod cursor;
 mod events;
 mod feed;
@@ -14,15 +16,21 @@ mod gate;
 mod health;
 mod lines;
 mod messages;
+mod monitor;
+mod older;
 mod operation;
 mod poll;
 mod problem;
 mod process;
 mod rest;
+mod traffic;
 
+pub use asyncapi::document as asyncapi_document;
 pub use problem::status_of;
-pub use rest::{Authenticate, Build, Damage, Rest, Settings};
+pub use rest::{About, Authenticate, Build, Control, Damage, Operating, Rest, Settings, Steer};
+pub use traffic::Traffic;
 
+use self::Gate::{Open, Operator, Token};
 use arqon_core::operations::{self, Method};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, Method as HttpMethod};
@@ -41,33 +49,59 @@ pub struct Endpoint {
     pub method: &'static str,
     /// Its path; `{x}` is a parameter.
     pub path: &'static str,
-    /// Whether it answers without a token.
-    pub open: bool,
+    /// Who is answered.
+    pub gate: Gate,
     /// What it does.
     pub summary: &'static str,
 }
 
+/// Who an endpoint answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// Everybody.
+    Open,
+    /// Who has a good token.
+    Token,
+    /// Who operates the server; refusals have the form that older programs read.
+    Operator,
+}
+
 type Fixed = (Endpoint, fn() -> MethodRouter<Arc<Rest>>);
 
-const fn at(method: &'static str, path: &'static str, open: bool, summary: &'static str) -> Endpoint {
-    Endpoint { method, path, open, summary }
+const fn at(method: &'static str, path: &'static str, gate: Gate, summary: &'static str) -> Endpoint {
+    Endpoint { method, path, gate, summary }
 }
 
 /// The routes that are no operations of the table.
-const FIXED: [Fixed; 7] = [
-    (at("GET", "/health", true, "The process lives and answers."), || get(health::health)),
-    (at("GET", "/ready", true, "Whether work would be taken now; 503 and the reason if not."), || {
+const FIXED: [Fixed; 17] = [
+    (at("GET", "/health", Open, "The process lives and answers."), || get(health::health)),
+    (at("GET", "/ready", Open, "Whether work would be taken now; 503 and the reason if not."), || {
         get(health::ready)
     }),
-    (at("GET", "/version", true, "What is running."), || get(health::version)),
-    // It asks for a token itself where config says so, since scrapers of the same machine have none.
-    (at("GET", "/metrics", true, "Every number, for Prometheus."), || get(health::metrics)),
-    (at("POST", "/api/v1/messages", false, "Publishes one message, or any number as JSON lines."), || {
+    (at("GET", "/version", Open, "What is running."), || get(health::version)),
+    // They ask for a token themselves where config says so, since scrapers of the same machine have none.
+    (at("GET", "/metrics", Open, "Every number, for Prometheus."), || get(health::metrics)),
+    (at("GET", "/metrics/prometheus", Open, "The same."), || get(health::metrics)),
+    // No secrets, and browsers cannot send a token with a page.
+    (at("GET", "/api/v1/asyncapi.json", Open, "The AsyncAPI document."), || get(asyncapi::serve)),
+    (at("GET", "/api/v1/docs", Open, "The operations as a page."), || get(asyncapi::serve_page)),
+    (at("GET", "/status", Operator, "How the server does."), || get(monitor::status)),
+    (at("GET", "/storage/stats", Operator, "What storage holds."), || get(monitor::storage_stats)),
+    (at("GET", "/storage/history", Operator, "The last messages of a room."), || {
+        get(monitor::storage_history)
+    }),
+    (at("GET", "/system/info", Operator, "What the server is."), || get(monitor::system_info)),
+    (at("GET", "/system/config", Operator, "Its configuration, without secrets."), || {
+        get(monitor::system_config)
+    }),
+    (at("POST", "/admin/shutdown", Operator, "Stops the server."), || post(monitor::shutdown)),
+    (at("POST", "/admin/restart", Operator, "Stops the server and begins anew."), || post(monitor::restart)),
+    (at("POST", "/api/v1/messages", Token, "Publishes one message, or any number as JSON lines."), || {
         post(messages::publish)
     }),
-    (at("GET", "/api/v1/events", false, "A subscription as server-sent events."), || get(events::events)),
+    (at("GET", "/api/v1/events", Token, "A subscription as server-sent events."), || get(events::events)),
     (
-        at("GET", "/api/v1/poll", false, "The next messages of a pattern, waiting for them if need be."),
+        at("GET", "/api/v1/poll", Token, "The next messages of a pattern, waiting for them if need be."),
         || get(poll::poll),
     ),
 ];
@@ -83,7 +117,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::Put => "PUT",
             Method::Delete => "DELETE",
         };
-        Some(at(method, route.path, false, operation.summary))
+        Some(at(method, route.path, Token, operation.summary))
     });
     fixed.chain(mounted).collect()
 }
@@ -93,7 +127,8 @@ pub fn router(rest: Arc<Rest>) -> Router {
     let mut open = Router::new();
     let mut guarded = operation::mount(Router::new());
     for (endpoint, handler) in FIXED {
-        let router = if endpoint.open { &mut open } else { &mut guarded };
+        // An operator is looked at by the handler.
+        let router = if endpoint.gate == Token { &mut guarded } else { &mut open };
         *router = std::mem::take(router).route(endpoint.path, handler());
     }
     let guarded = guarded.route_layer(from_fn_with_state(rest.clone(), gate::admit));
@@ -130,6 +165,7 @@ fn cors(origins: &[String]) -> CorsLayer {
             AUTHORIZATION,
             CONTENT_TYPE,
             HeaderName::from_static("last-event-id"),
+            HeaderName::from_static("x-api-key"),
             gate::REQUEST_ID,
         ])
         .expose_headers([gate::REQUEST_ID, RETRY_AFTER])

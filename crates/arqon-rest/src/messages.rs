@@ -1,5 +1,6 @@
 //! Publishing over HTTP: one message as a JSON object, or any number as JSON lines.
 
+use crate::cloudevents::{self, Mode};
 use crate::gate::Caller;
 use crate::lines::{self, Lines};
 use crate::rest::{Rest, json};
@@ -67,11 +68,21 @@ async fn run(rest: &Arc<Rest>, ctx: &Ctx, request: Request) -> Result<Response> 
         Some(_) => return Err(Error::invalid("args.confirm", "expected `stored` or `none`")),
     };
     args.finish(&["address", "confirm"])?;
-    let mut reader = Reader::new(target);
     if is_lines(&parts.headers) {
+        let reader = Reader::new(target);
         return Ok(lines::publish(Lines { rest: rest.clone(), ctx: ctx.clone(), reader, confirm }, content));
     }
-    let message = reader.read(&body::whole(content, &rest.settings).await?)?;
+    let body = body::whole(content, &rest.settings).await?;
+    let message = match Mode::of(&parts.headers) {
+        Some(Mode::Batch) if confirm => {
+            return cloudevents::publish_batch(rest, ctx, &body, target.as_ref()).await;
+        }
+        Some(Mode::Batch) => {
+            return Err(Error::invalid("args.confirm", "every event of a batch is answered"));
+        }
+        Some(mode) => mode.read(&parts.headers, &body, target.as_ref())?,
+        None => Reader::new(target).read(&body)?,
+    };
     let publishing = rest.bus.publish(ctx, vec![message]);
     if !confirm && !publishing.is_done() {
         return Ok(json(StatusCode::ACCEPTED, b"{\"accepted\":true}".to_vec()));

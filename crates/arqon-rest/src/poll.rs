@@ -7,7 +7,7 @@ use crate::rest::{Rest, json};
 use arqon_core::bus::{Item, Outgoing};
 use arqon_core::value::Value;
 use arqon_core::{Ctx, Delivery, Error, Result};
-use arqon_wire::json::{delivery, write_gap};
+use arqon_wire::json::write_gap;
 use arqon_wire::write_value;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::StatusCode;
@@ -42,7 +42,7 @@ async fn run(rest: &Rest, ctx: &Ctx, request: &Parts) -> Result<Response> {
     let wish = Wish::read(&mut args, None)?;
     let limit = bounded(args.number("limit")?.unwrap_or(LIMIT_DEFAULT), 1, LIMIT_MAX, "limit")?;
     let wait = bounded(args.number("wait_ms")?.unwrap_or(WAIT_DEFAULT_MS), 0, WAIT_MAX_MS, "wait_ms")?;
-    args.finish(&["pattern", "from", "durable", "limit", "wait_ms"])?;
+    args.finish(&["pattern", "from", "durable", "format", "limit", "wait_ms"])?;
     let peer = request.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0);
     let mut feed = Feed::open(rest, ctx, wish, "poll", peer).await?;
 
@@ -86,7 +86,7 @@ fn encode(feed: &mut Feed, items: Vec<Outgoing>) -> Result<Vec<u8>> {
         match item {
             Item::Delivery(Delivery::Record { record, attempt }) => {
                 separate(&mut messages);
-                write_record(&mut messages, delivery(&record), attempt);
+                feed.format.write(&mut messages, &record, attempt);
                 feed.cursor.pass(&record.room.room, record.position);
             }
             Item::Delivery(Delivery::Gap(gap)) => {
@@ -111,13 +111,4 @@ fn separate(list: &mut Vec<u8>) {
     if !list.is_empty() {
         list.push(b',');
     }
-}
-
-/// Appends an envelope; `shared` is everything behind its opening brace.
-pub(crate) fn write_record(out: &mut Vec<u8>, shared: &[u8], attempt: u32) {
-    out.push(b'{');
-    if attempt > 0 {
-        out.extend_from_slice(format!("\"attempt\":{attempt},").as_bytes());
-    }
-    out.extend_from_slice(shared);
 }

@@ -74,7 +74,34 @@ pub(crate) fn refuse(error: &Error, request_id: &str, clock: &dyn Clock) -> Resp
         headers.insert(RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1000) as u64));
     }
     if error.code() == Code::Unauthenticated {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"arqon\""));
+        headers.insert(WWW_AUTHENTICATE, REALM);
+    }
+    response
+}
+
+/// What a caller without a good token is asked for.
+const REALM: HeaderValue = HeaderValue::from_static("Bearer realm=\"arqonbus\"");
+
+/// The response for a failure as older programs read it: `{"error":…,"details":…}`.
+pub(crate) fn refuse_older(error: &Error) -> Response {
+    log_fault(error, "");
+    let status = status_of(error.code());
+    let details = match (error.field(), error.message()) {
+        // They know two reasons.
+        (_, "Token expired") => "Invalid token".to_owned(),
+        (Some(field), message) => format!("{field}: {message}"),
+        (None, message) => message.to_owned(),
+    };
+    let mut body = b"{\"error\":".to_vec();
+    body.extend_from_slice(&value_to_json(&status.canonical_reason().unwrap_or("Error").into()));
+    body.extend_from_slice(b",\"details\":");
+    body.extend_from_slice(&value_to_json(&details.into()));
+    body.extend_from_slice(b"}\n");
+    let mut response = (status, body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if error.code() == Code::Unauthenticated {
+        headers.insert(WWW_AUTHENTICATE, REALM);
     }
     response
 }

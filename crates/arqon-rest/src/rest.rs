@@ -1,6 +1,7 @@
 //! What every handler shares: the bus, who may come in, bounds, and how answers are made.
 
 use crate::problem;
+use crate::traffic::Traffic;
 use arqon_core::bus::{Bus, Metric, MetricKind};
 use arqon_core::ids::encode_ulid;
 use arqon_core::value::Value;
@@ -10,6 +11,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -101,12 +103,49 @@ impl Damage {
     }
 }
 
+/// What is told of the server to whoever operates it.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// What keeps messages: `embedded` or `memory`.
+    pub engine: &'static str,
+    /// The configuration as a JSON object, without secrets.
+    pub config: Bytes,
+}
+
+/// What an operator may ask of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// To stop.
+    Shutdown,
+    /// To stop and to begin anew.
+    Restart,
+}
+
+/// Passes on what an operator asks; it is done after the answer.
+pub type Steer = Arc<dyn Fn(Control) + Send + Sync>;
+
+/// What concerns the operator of the server.
+pub struct Operating {
+    /// Who the operator is.
+    pub operator: Authenticate,
+    /// What is told to it.
+    pub about: About,
+    /// What it may ask for.
+    pub steer: Steer,
+}
+
 /// What the door is made of.
 pub struct Rest {
     /// The bus behind it.
     pub bus: Bus,
     /// Who may come in.
     pub authenticate: Authenticate,
+    /// Who may see and steer the server as a whole.
+    pub operator: Authenticate,
+    /// What is told to them.
+    pub about: About,
+    /// What they may ask for.
+    pub steer: Steer,
     /// Bounds and choices.
     pub settings: Settings,
     /// Shown by `/version`.
@@ -117,6 +156,10 @@ pub struct Rest {
     pub damage: Arc<dyn Fn() -> Damage + Send + Sync>,
     /// Answers by class of status, 1xx to 5xx.
     pub answers: [AtomicU64; 5],
+    /// Answers by route.
+    pub traffic: Traffic,
+    /// Event streams and polls that are open: connections to the bus that are no WebSockets.
+    pub feeds: Arc<AtomicU64>,
 }
 
 impl Rest {
@@ -124,12 +167,26 @@ impl Rest {
     pub fn new(
         bus: Bus,
         authenticate: Authenticate,
+        operating: Operating,
         settings: Settings,
         build: Build,
         stopping: CancellationToken,
     ) -> Rest {
-        let damage = Arc::new(Damage::default);
-        Rest { bus, authenticate, settings, build, stopping, damage, answers: Default::default() }
+        let Operating { operator, about, steer } = operating;
+        Rest {
+            bus,
+            authenticate,
+            operator,
+            about,
+            steer,
+            settings,
+            build,
+            stopping,
+            damage: Arc::new(Damage::default),
+            answers: Default::default(),
+            traffic: Traffic::default(),
+            feeds: Arc::default(),
+        }
     }
 
     /// The door, which asks there for damage.

@@ -3,10 +3,11 @@
 use crate::config::Config;
 use crate::config::setting::{ByteSize, section};
 use crate::engine::Damage;
+use crate::engine::Place;
 use crate::identity::Identity;
 use crate::server::VERSION;
 use arqon_core::bus::Bus;
-use arqon_rest::{Build, Rest};
+use arqon_rest::{About, Build, Operating, Rest, Steer};
 use arqon_ws::Door;
 use axum::Router;
 use std::sync::Arc;
@@ -45,21 +46,24 @@ section! {
     }
 }
 
+/// What the doors have of the server around them.
+pub(crate) struct Around<'a> {
+    pub(crate) identity: &'a Arc<Identity>,
+    pub(crate) stopping: &'a CancellationToken,
+    pub(crate) damage: Damage,
+    pub(crate) steer: Steer,
+}
+
 /// Both doors on one router; unknown paths are answered by HTTP.
-pub(crate) fn build_router(
-    config: &Config,
-    bus: &Bus,
-    identity: &Arc<Identity>,
-    stopping: &CancellationToken,
-    damage: Damage,
-) -> Router {
-    let ws = build_ws(config, bus, identity, stopping);
-    let rest = build_rest(config, bus, identity, stopping).with_damage(damage);
+pub(crate) fn build_router(config: &Config, bus: &Bus, around: Around<'_>) -> Router {
+    let ws = build_ws(config, bus, around.identity, around.stopping);
+    let damage = around.damage.clone();
+    let rest = build_rest(config, bus, around).with_damage(damage);
     arqon_rest::router(Arc::new(rest)).merge(arqon_ws::router(ws))
 }
 
-fn build_rest(config: &Config, bus: &Bus, identity: &Arc<Identity>, stopping: &CancellationToken) -> Rest {
-    let identity = identity.clone();
+fn build_rest(config: &Config, bus: &Bus, around: Around<'_>) -> Rest {
+    let (identity, operators) = (around.identity.clone(), around.identity.clone());
     let settings = arqon_rest::Settings {
         body_bytes: config.http.body_bytes.as_usize(),
         body_timeout: config.http.body_timeout_seconds,
@@ -74,7 +78,19 @@ fn build_rest(config: &Config, bus: &Bus, identity: &Arc<Identity>, stopping: &C
         build_date: option_env!("ARQON_BUILD_DATE").unwrap_or("unknown"),
     };
     let authenticate = Arc::new(move |parts: &_| identity.authenticate(parts));
-    Rest::new(bus.clone(), authenticate, settings, build, stopping.clone())
+    let operator = Arc::new(move |parts: &_| operators.authenticate_operator(parts));
+    let operating = Operating { operator, about: about(config), steer: around.steer };
+    Rest::new(bus.clone(), authenticate, operating, settings, build, around.stopping.clone())
+}
+
+fn about(config: &Config) -> About {
+    let engine = match Place::parse(&config.server.engine, &config.server.data) {
+        Ok(Place::Memory) => "memory",
+        _ => "embedded",
+    };
+    let table: toml::Table = config.dump().parse().unwrap_or_default();
+    // TOML's plain values are JSON values.
+    About { engine, config: serde_json::to_vec(&table).unwrap_or_else(|_| b"{}".to_vec()).into() }
 }
 
 fn build_ws(config: &Config, bus: &Bus, identity: &Arc<Identity>, stopping: &CancellationToken) -> Door {

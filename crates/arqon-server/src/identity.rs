@@ -7,16 +7,17 @@ mod claims;
 mod door;
 mod keys;
 mod owner;
+mod ring;
 
-pub(crate) use keys::check_public_key;
+pub(crate) use keys::{check_private_key, check_public_key};
 pub use owner::{credentials_file, forget, leave};
 
-use crate::config::setting::{Secret, section};
+use crate::config::setting::{Secret, Secrets, section};
 use anyhow::Context;
 use arqon_core::env::Clock;
 use arqon_core::port::Grant;
 use arqon_core::{Role, Tenant};
-use jsonwebtoken::{DecodingKey, EncodingKey};
+use ring::Ring;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +28,14 @@ section! {
         /// The secret that tokens are signed with (HS256, at least 32 bytes), for servers that share one. Not set: the
         /// server makes a key of 256 bits at its first start and keeps it in `DATA/identity/signing-key`, mode 0600.
         pub jwt_secret: Option<Secret> = None;
-        /// Files with public keys (PEM, Ed25519) whose tokens are accepted besides: an identity provider's.
+        /// Secrets whose tokens are still accepted while new ones are signed with `jwt_secret`: for changing it without
+        /// turning anybody away. Separated by commas in the environment.
+        pub previous_jwt_secrets: Secrets = Secrets::default();
+        /// A file with a private key (PEM, Ed25519) that tokens are signed with instead of the secret; its public half must
+        /// be among `eddsa_public_keys`. Others can then verify tokens without being able to make them.
+        pub eddsa_private_key: Option<PathBuf> = None;
+        /// Files with public keys (PEM, Ed25519) whose tokens are accepted besides: an identity provider's. `KID=FILE` says
+        /// what the key is called in the header of its tokens; without it, its thumbprint (RFC 7638).
         pub eddsa_public_keys: Vec<String> = Vec::new();
         /// How far the clocks of token makers may differ from ours. None: tokens are made here.
         pub leeway_seconds: Duration = Duration::ZERO;
@@ -37,6 +45,9 @@ section! {
         pub leave_credentials: bool = true;
         /// That file. Not set: `$XDG_CONFIG_HOME/arqon/credentials.json`, or `~/.config/arqon/credentials.json`.
         pub credentials_file: Option<PathBuf> = None;
+        /// Opens the endpoints for older dashboards, `/admin/*` among them, to whoever sends it as `X-API-Key`; at least 16
+        /// bytes. Not set: they need a token with the role `system`.
+        pub api_key: Option<Secret> = None;
     }
 }
 
@@ -45,9 +56,8 @@ const OWNER_TTL: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Makes tokens and verifies them.
 pub struct Identity {
-    signing: EncodingKey,
-    secret: DecodingKey,
-    public: Vec<DecodingKey>,
+    ring: Ring,
+    api_key: Option<Secret>,
     leeway: Duration,
     insecure_dev: bool,
     origins: Vec<String>,
@@ -70,11 +80,26 @@ impl Identity {
             })?,
             (None, None) => keys::draw()?.to_vec(),
         };
-        let public = config.eddsa_public_keys.iter().map(|path| keys::ed25519(Path::new(path)));
+        let mut ring = Ring::of_secret(&secret)?;
+        for previous in config.previous_jwt_secrets.list() {
+            ring.accept_secret(previous.reveal().as_bytes())?;
+        }
+        if let (None, Some(folder)) = (&config.jwt_secret, folder) {
+            for previous in keys::previous_keys(&folder.join("identity"))? {
+                ring.accept_secret(&previous)?;
+            }
+        }
+        for entry in &config.eddsa_public_keys {
+            let (kid, path) = keys::named(entry);
+            ring.accept_public(kid.map(str::to_owned), keys::ed25519(path)?)?;
+        }
+        if let Some(path) = &config.eddsa_private_key {
+            ring.sign_with(keys::ed25519_private(path)?)
+                .with_context(|| format!("cannot sign with {}", path.display()))?;
+        }
         Ok(Identity {
-            signing: EncodingKey::from_secret(&secret),
-            secret: DecodingKey::from_secret(&secret),
-            public: public.collect::<anyhow::Result<_>>()?,
+            ring,
+            api_key: config.api_key.clone(),
             leeway: config.leeway_seconds,
             insecure_dev: config.insecure_dev,
             origins: origins.to_vec(),

@@ -19,6 +19,7 @@ mod server;
 pub use config::Config;
 pub use lifecycle::Signals;
 pub use logging::{LogFormat, LoggingConfig, init as init_logging};
+pub use arqon_rest::{Control, asyncapi_document as asyncapi};
 pub use obstacle::Obstacle;
 pub use server::{Server, VERSION};
 
@@ -40,10 +41,20 @@ pub async fn run(config: Config, mut signals: Signals) -> anyhow::Result<ExitCod
     announce(started.url());
     tracing::info!(url = started.url(), version = VERSION, "ready");
 
-    let signal = signals.next().await;
-    tracing::info!(signal, "asked to stop; once more ends the process at once");
+    let control = tokio::select! {
+        signal = signals.next() => {
+            tracing::info!(signal, "asked to stop; once more ends the process at once");
+            Control::Shutdown
+        }
+        control = started.asked() => control,
+    };
     tokio::select! {
-        stopped = started.stop() => Ok(if stopped.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+        stopped = started.stop() => match (stopped, control) {
+            (Ok(()), Control::Shutdown) => Ok(ExitCode::SUCCESS),
+            // The process that takes our place has the same number, for whoever watches over us.
+            (Ok(()), Control::Restart) => Err(process::begin_anew().into()),
+            (Err(_), _) => Ok(ExitCode::FAILURE),
+        },
         signal = signals.next() => {
             tracing::warn!(signal, "asked again; ending at once");
             std::process::exit(1)

@@ -1,7 +1,7 @@
 //! A server put together and running: one `build_*` for each part, in the order in which they need each other.
 
 use crate::config::{Config, InspectionConfig};
-use crate::doors;
+use crate::doors::{self, Around};
 use crate::engine;
 use crate::env::{BusSpawner, TaskSpawner, build_env};
 use crate::identity::{self, Identity, credentials_file};
@@ -11,10 +11,12 @@ use crate::process;
 use anyhow::Context;
 use arqon_core::bus::{Bus, Parts, Settings};
 use arqon_core::env::Env;
+use arqon_rest::{Control, Steer};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// The version that the server says it has.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -30,6 +32,7 @@ pub struct Server {
     tasks: TaskSpawner,
     drain: Duration,
     left_at: Option<PathBuf>,
+    asked: watch::Sender<Option<Control>>,
 }
 
 impl Server {
@@ -50,10 +53,18 @@ impl Server {
         let bus = build_bus(&config, env, storage, identity.clone()).await?;
         let (addr, url) = (listener.addr()?, listener.url()?);
         let (owner_token, left_at) = leave_owner_token(&config, &identity, addr, &url)?;
-        let router = doors::build_router(&config, &bus, &identity, &stop.soft, damage);
+        let asked = watch::Sender::new(None::<Control>);
+        let steer: Steer = Arc::new({
+            let asked = asked.clone();
+            move |control: Control| {
+                asked.send_replace(Some(control));
+            }
+        });
+        let around = Around { identity: &identity, stopping: &stop.soft, damage, steer };
+        let router = doors::build_router(&config, &bus, around);
         tasks.run(listener.serve(router, stop.clone(), connections.clone()));
         let drain = config.shutdown.drain_seconds;
-        Ok(Server { bus, addr, url, owner_token, stop, connections, tasks, drain, left_at })
+        Ok(Server { bus, addr, url, owner_token, stop, connections, tasks, drain, left_at, asked })
     }
 
     /// The address that it listens on.
@@ -74,6 +85,16 @@ impl Server {
     /// The bus inside.
     pub fn bus(&self) -> &Bus {
         &self.bus
+    }
+
+    /// Waits until an operator asks for something over HTTP.
+    pub async fn asked(&self) -> Control {
+        let mut asked = self.asked.subscribe();
+        match asked.wait_for(Option::is_some).await.map(|asked| *asked) {
+            Ok(Some(control)) => control,
+            // We hold the sender, so it does not end.
+            _ => std::future::pending().await,
+        }
     }
 
     /// Stops in five steps; an error says that something could not be written.

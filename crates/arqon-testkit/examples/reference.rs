@@ -1,8 +1,9 @@
-//! Prints the generated parts of the documents as one JSON object, `FILE#MARKER` → Markdown; `cargo xtask codegen`
-//! puts them between the markers.
+//! Prints the generated parts of the documents as one JSON object, `FILE#MARKER` → Markdown, or `FILE` → the whole of it;
+//! `cargo xtask codegen` puts them where they belong.
 
 #![allow(clippy::print_stdout, reason = "a program that prints")]
 
+use arqon_core::bus::events::EventType;
 use arqon_core::operations::{self, Category, Method, Operation};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -11,6 +12,8 @@ fn main() {
     let parts = json!({
         "docs/protocol.md#operations": operations_reference(),
         "docs/configuration.md#configuration": arqon_server::config::reference(),
+        "docs/telemetry.md#events": events_reference(),
+        "api/asyncapi.json": arqon_server::asyncapi(),
     });
     println!("{parts:#}");
 }
@@ -79,6 +82,16 @@ fn details(out: &mut String, operation: &Operation) {
         writeln!(out, "{}}}\n```", operation.example)
     };
     write().expect("writing to a string cannot fail");
+}
+
+/// A table of all types of events.
+fn events_reference() -> String {
+    let mut out = "| event | severity | when |\n|---|---|---|\n".to_owned();
+    for what in EventType::ALL {
+        let (name, severity) = (what.as_str(), what.severity().as_str());
+        writeln!(out, "| `{name}` | {severity} | {} |", what.doc()).expect("writing to a string cannot fail");
+    }
+    out
 }
 
 fn cell(text: &str) -> String {

@@ -5,6 +5,7 @@
 //! Invariant: a message's payload, metadata and unknown members pass through unread, byte for byte, except that
 //! line breaks between JSON tokens are taken out, so that an envelope always fits on one line.
 
+pub mod cloudevents;
 mod field;
 mod form;
 mod incoming;

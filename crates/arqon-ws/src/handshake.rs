@@ -54,7 +54,7 @@ impl Refusal {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         match self.status {
             StatusCode::UNAUTHORIZED => {
-                let ask = HeaderValue::from_static("Bearer realm=\"arqon\"");
+                let ask = HeaderValue::from_static("Bearer realm=\"arqonbus\"");
                 headers.insert(header::WWW_AUTHENTICATE, ask);
             }
             StatusCode::UPGRADE_REQUIRED => {

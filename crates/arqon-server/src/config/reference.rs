@@ -104,7 +104,7 @@ fn schema_of(prefix: &str, key: &Key) -> Value {
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Count => json!({ "type": "integer", "minimum": 0 }),
         Kind::Bytes | Kind::Duration => json!({ "type": ["integer", "string"] }),
-        Kind::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+        Kind::Texts | Kind::Secrets => json!({ "type": "array", "items": { "type": "string" } }),
         Kind::Choice(words) => json!({ "enum": words }),
     }
     .as_object()

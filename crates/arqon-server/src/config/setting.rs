@@ -33,6 +33,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// Text that is never shown.
     Secret,
+    /// A list of such texts; in the environment, separated by commas.
+    Secrets,
 }
 
 impl Kind {
@@ -49,6 +51,7 @@ impl Kind {
             Kind::Texts => "list of texts".to_owned(),
             Kind::Choice(words) => words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(" or "),
             Kind::Secret => "secret text".to_owned(),
+            Kind::Secrets => "list of secret texts".to_owned(),
         }
     }
 }
@@ -183,6 +186,21 @@ impl Secret {
     }
     /// The text itself, for the one place that needs it.
     pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Several secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Secrets(Vec<Secret>);
+
+impl Secrets {
+    /// Wraps them.
+    pub fn new(list: Vec<Secret>) -> Self {
+        Secrets(list)
+    }
+    /// All of them.
+    pub fn list(&self) -> &[Secret] {
         &self.0
     }
 }
@@ -348,6 +366,18 @@ impl Setting for Vec<String> {
     }
     fn show(&self, _name: &str) -> Option<Value> {
         Some(self.clone().into())
+    }
+}
+
+impl Setting for Secrets {
+    const KIND: Kind = Kind::Secrets;
+    /// The value is not repeated in the error.
+    fn read(value: &Value, name: &str) -> Result<Self, String> {
+        let list = Vec::<String>::read(value, name).map_err(|_| "expected a list of texts".to_owned())?;
+        Ok(Secrets(list.into_iter().map(Secret).collect()))
+    }
+    fn show(&self, _name: &str) -> Option<Value> {
+        (!self.0.is_empty()).then(|| Value::String("[redacted]".to_owned()))
     }
 }
 

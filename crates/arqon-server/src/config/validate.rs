@@ -4,7 +4,6 @@ use super::load::{Origin, Problem};
 use super::{Config, DeliveryRule, InspectionConfig, range};
 use crate::config::delivery::ClassName;
 use crate::engine::Place;
-use std::path::Path;
 
 /// Every problem, in the order of the keys.
 pub(super) fn problems(config: &Config) -> Vec<Problem> {
@@ -57,8 +56,20 @@ fn auth(config: &Config, list: &mut Vec<Problem>) {
             "make one with `openssl rand -base64 32`, or leave it out and the server makes a key of its own";
         list.push(problem("auth.jwt_secret", "expected at least 32 bytes").with_hint(hint));
     }
-    for path in &auth.eddsa_public_keys {
-        if let Err(e) = crate::identity::check_public_key(Path::new(path)) {
+    if auth.previous_jwt_secrets.list().iter().any(|s| s.reveal().len() < 32) {
+        list.push(problem("auth.previous_jwt_secrets", "expected at least 32 bytes each"));
+    }
+    if auth.api_key.as_ref().is_some_and(|key| key.reveal().len() < 16) {
+        let hint = "make one with `openssl rand -hex 16`";
+        list.push(problem("auth.api_key", "expected at least 16 bytes").with_hint(hint));
+    }
+    if let Some(path) = &auth.eddsa_private_key
+        && let Err(e) = crate::identity::check_private_key(path)
+    {
+        list.push(problem("auth.eddsa_private_key", e.to_string()));
+    }
+    for entry in &auth.eddsa_public_keys {
+        if let Err(e) = crate::identity::check_public_key(entry) {
             list.push(problem("auth.eddsa_public_keys", e.to_string()));
         }
     }

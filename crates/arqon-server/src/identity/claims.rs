@@ -9,7 +9,7 @@ use arqon_core::{Code, Error, Pattern, Principal, Result, Role, Tenant, Timestam
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode};
+use jsonwebtoken::{Algorithm, Validation, decode, decode_header, encode};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,14 +61,16 @@ impl Identity {
             publish: grant.publish.as_deref().map(texts),
             subscribe: grant.subscribe.as_deref().map(texts),
         };
-        encode(&Header::new(Algorithm::HS256), &claims, &self.signing).map_err(Error::internal)
+        let (header, key) = self.ring.signing();
+        encode(header, &claims, key).map_err(Error::internal)
     }
 
-    /// Signs any claims, for the fuzz targets.
+    /// Signs any claims with the secret, for the fuzz targets.
     pub(crate) fn sign_raw(&self, claims: &[u8]) -> Result<String> {
         let header = URL_SAFE_NO_PAD.encode(br#"{"typ":"JWT","alg":"HS256"}"#);
         let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
-        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &self.signing, Algorithm::HS256);
+        let signature =
+            jsonwebtoken::crypto::sign(message.as_bytes(), self.ring.signing().1, Algorithm::HS256);
         Ok(format!("{message}.{}", signature.map_err(Error::internal)?))
     }
 
@@ -97,14 +99,14 @@ impl Identity {
         })
     }
 
-    /// Checks the signature; the key is chosen by the algorithm, so that no key is ever used with another one's.
+    /// Checks the signature, in constant time; the key is chosen by the algorithm, so that no key is ever used with another
+    /// one's, and by `kid`, if the token names one.
     fn decode(&self, token: &str) -> Result<Claims> {
         let header = decode_header(token).map_err(|_| invalid("it is not a JWT"))?;
-        let keys = match header.alg {
-            Algorithm::HS256 => std::slice::from_ref(&self.secret),
-            Algorithm::EdDSA => &self.public[..],
-            _ => return Err(invalid("its algorithm is not accepted here: expected HS256 or EdDSA")),
-        };
+        if !matches!(header.alg, Algorithm::HS256 | Algorithm::EdDSA) {
+            return Err(invalid("its algorithm is not accepted here: expected HS256 or EdDSA"));
+        }
+        let keys = self.ring.candidates(header.alg, header.kid.as_deref());
         let mut validation = Validation::new(header.alg);
         // Times are checked below, against the injected clock; audiences are not used.
         validation.validate_exp = false;

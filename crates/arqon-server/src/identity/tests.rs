@@ -6,7 +6,7 @@ use axum::http::Request;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::BoxFuture;
-use jsonwebtoken::{Algorithm, Header, encode};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -238,4 +238,99 @@ fn the_owner_finds_one_token_by_url_and_others_entries_stay() {
     std::fs::write(&file, "not ours").unwrap();
     assert!(owner::leave(&file, url, "x").unwrap_err().to_string().contains("is not a credentials file"));
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "not ours");
+}
+
+#[test]
+fn the_places_of_a_token_are_looked_at_in_their_order() {
+    let identity = identity();
+    let of = |name: &str| token(&json!({"sub": name, "exp": NOW + 10}));
+    let who = |uri: &str, headers: &[(&str, &str)]| {
+        identity.authenticate(&parts(uri, headers)).map(|ctx| ctx.sender.to_string())
+    };
+    let bearer = format!("Bearer {}", of("header"));
+    let query = format!("/?auth_token={}&access_token={}&token={}", of("third"), of("second"), of("first"));
+    assert_eq!(who(&query, &[("authorization", &bearer)]).unwrap(), "header");
+    assert_eq!(who(&query, &[]).unwrap(), "first");
+    let query = format!("/?auth_token={}&access_token={}&token=", of("third"), of("second"));
+    assert_eq!(who(&query, &[]).unwrap(), "second", "an empty one is none");
+    // What a proxy says about itself is no token.
+    assert_eq!(who(&query, &[("authorization", "Basic dXNlcjpwYXNz")]).unwrap(), "second");
+    let both = [("authorization", "Basic dXNlcjpwYXNz"), ("authorization", bearer.as_str())];
+    assert_eq!(who("/", &both).unwrap(), "header");
+}
+
+#[test]
+fn a_secret_is_changed_without_turning_anybody_away() {
+    let old = token(&json!({"sub": "a", "exp": NOW + 10}));
+    let issued = identity().owner_token().unwrap();
+    const NEW: &str = "another secret that is long enough for it";
+    let (changing, _) = identity_of(|c| {
+        c.jwt_secret = Some(Secret::new(NEW));
+        c.previous_jwt_secrets = Secrets::new(vec![Secret::new(SECRET)]);
+    });
+    for token in [&old, &issued, &changing.owner_token().unwrap()] {
+        assert!(changing.verify(token).is_ok(), "{token}");
+    }
+    let kid = |token: &str| jsonwebtoken::decode_header(token).unwrap().kid.unwrap();
+    assert_ne!(kid(&issued), kid(&changing.owner_token().unwrap()));
+    let (changed, _) = identity_of(|c| c.jwt_secret = Some(Secret::new(NEW)));
+    assert_eq!(changed.verify(&issued).unwrap_err().message(), "Invalid token");
+    assert!(changed.verify(&changing.owner_token().unwrap()).is_ok());
+    // A token that names one key is not tried with the others.
+    let mut header = Header::new(Algorithm::HS256);
+    header.kid = Some(kid(&issued));
+    let claims = json!({"sub": "a", "exp": NOW + 10});
+    let wrong = encode(&header, &claims, &EncodingKey::from_secret(NEW.as_bytes())).unwrap();
+    assert_eq!(changing.verify(&wrong).unwrap_err().message(), "Invalid token");
+    header.kid = Some("what-others-call-it".to_owned());
+    let unnamed = encode(&header, &claims, &EncodingKey::from_secret(NEW.as_bytes())).unwrap();
+    assert!(changing.verify(&unnamed).is_ok());
+}
+
+#[test]
+fn tokens_are_signed_with_a_private_key_where_there_is_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: String| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let keys = [(); 2].map(|()| rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap());
+    let public = [0, 1].map(|i| write(&format!("public-{i}.pem"), keys[i].public_key_pem()));
+    let private = write("private.pem", keys[1].serialize_pem());
+    let (identity, _) = identity_of(|c| {
+        c.eddsa_private_key = Some(private.clone());
+        c.eddsa_public_keys = vec![format!("ours={}", public[1].display())];
+    });
+    let token = identity.owner_token().unwrap();
+    let header = jsonwebtoken::decode_header(&token).unwrap();
+    assert_eq!((header.alg, header.kid.as_deref()), (Algorithm::EdDSA, Some("ours")));
+    assert_eq!(identity.verify(&token).unwrap().role, Role::System);
+    // Who has the public half alone can verify it.
+    let (other, _) = identity_of(|c| c.eddsa_public_keys = vec![public[1].display().to_string()]);
+    assert!(other.verify(&token).is_ok());
+    let config = AuthConfig { eddsa_private_key: Some(private), ..AuthConfig::default() };
+    let refused = Identity::build(&config, &[], None, Arc::new(Fixed(AtomicU64::new(NOW)))).err().unwrap();
+    assert!(format!("{refused:#}").contains("its public half is not among"), "{refused:#}");
+}
+
+#[test]
+fn the_whole_server_is_for_the_api_key_and_for_the_role_system() {
+    let (identity, _) = identity_of(|c| c.api_key = Some(Secret::new("0123456789abcdef")));
+    let ask = |headers: &[(&str, &str)]| {
+        let ctx = identity.authenticate_operator(&parts("/", headers));
+        ctx.map(|ctx| ctx.sender.to_string()).map_err(|e| e.code())
+    };
+    assert_eq!(ask(&[("x-api-key", "0123456789abcdef")]), Ok("api-key".to_owned()));
+    for wrong in ["0123456789abcdeF", "0123456789abcde", ""] {
+        assert_eq!(ask(&[("x-api-key", wrong)]), Err(Code::Unauthenticated), "{wrong}");
+    }
+    let bearer =
+        |role: &str| format!("Bearer {}", token(&json!({"sub": "a", "exp": NOW + 10, "role": role})));
+    assert_eq!(ask(&[("authorization", &bearer("system"))]), Ok("a".to_owned()));
+    assert_eq!(ask(&[("authorization", &bearer("admin"))]), Err(Code::Forbidden));
+    assert_eq!(ask(&[]), Err(Code::Unauthenticated));
+    // Where no key is configured none opens anything.
+    let plain = super::tests::identity();
+    assert!(plain.authenticate_operator(&parts("/", &[("x-api-key", "")])).is_err());
 }

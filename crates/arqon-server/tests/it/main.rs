@@ -6,10 +6,13 @@
 )]
 
 mod access;
+mod cloudevents;
 mod config;
 mod documents;
 mod http;
+mod keys;
 mod lifecycle;
+mod monitor;
 mod rest;
 mod site;
 mod storage;

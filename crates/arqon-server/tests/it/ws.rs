@@ -71,7 +71,7 @@ async fn nobody_gets_in_without_a_good_token() {
         let answer = ask.send(site.addr).await;
         assert_eq!((answer.status, &answer.json()["error"]), (401, &json!("Unauthorized")), "{answer:?}");
         assert!(answer.json()["details"].as_str().unwrap().starts_with(details), "{answer:?}");
-        assert_eq!(answer.headers["www-authenticate"], "Bearer realm=\"arqon\"");
+        assert_eq!(answer.headers["www-authenticate"], "Bearer realm=\"arqonbus\"");
     }
     let page =
         upgrade("/ws").token(&site.owner).header("origin", "https://evil.example").send(site.addr).await;

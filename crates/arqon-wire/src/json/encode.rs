@@ -127,7 +127,7 @@ pub(super) fn write_extras(out: &mut Vec<u8>, extras: &Extras) {
 }
 
 /// `,"name":"text"`; the name needs no escaping.
-pub(super) fn text(out: &mut Vec<u8>, name: &str, value: &str) {
+pub(crate) fn text(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");

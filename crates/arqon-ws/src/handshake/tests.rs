@@ -53,7 +53,7 @@ fn what_is_no_upgrade_is_refused() {
     let refusal = Refusal::new(StatusCode::UPGRADE_REQUIRED, "x").response();
     assert_eq!(refusal.headers()["sec-websocket-version"], "13");
     let refusal = Refusal::new(StatusCode::UNAUTHORIZED, "x").response();
-    assert_eq!(refusal.headers()["www-authenticate"], "Bearer realm=\"arqon\"");
+    assert_eq!(refusal.headers()["www-authenticate"], "Bearer realm=\"arqonbus\"");
 }
 
 #[test]

@@ -24,7 +24,7 @@ async fn who_is_not_known_is_refused_before_the_upgrade() {
     let world = World::new().await;
     let response = refused(&world, "?token=none", &[]).await;
     assert_eq!(response.status(), 401);
-    assert_eq!(response.headers()["www-authenticate"], "Bearer realm=\"arqon\"");
+    assert_eq!(response.headers()["www-authenticate"], "Bearer realm=\"arqonbus\"");
     assert_eq!(details(&response), ("Unauthorized".to_owned(), "Missing bearer token".to_owned()));
     assert_eq!(world.metric("active_connections"), 0.0);
 }

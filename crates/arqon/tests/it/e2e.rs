@@ -17,6 +17,7 @@ mod operators;
 mod proof;
 mod proof_tests;
 mod readers;
+mod steering;
 mod torture;
 
 use arqon_testkit::process::Site;
