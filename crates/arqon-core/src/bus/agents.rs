@@ -137,9 +137,10 @@ impl Online {
 }
 
 impl Ctx {
-    /// An agent registers itself; an admin may stand in for any.
+    /// An agent registers itself, under the name that its door gave it, too; an admin may stand in for any.
     pub(super) fn require_agent(&self, agent: &AgentId) -> Result<()> {
-        if *agent.as_str() == *self.principal.subject || self.principal.role >= Role::Admin {
+        let own = [&self.principal.subject, &self.sender].into_iter().any(|name| **name == *agent.as_str());
+        if own || self.principal.role >= Role::Admin {
             return Ok(());
         }
         let text = format!("`{}` may not register as agent `{agent}`", self.principal.subject);

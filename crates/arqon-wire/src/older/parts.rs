@@ -249,13 +249,18 @@ impl Parts {
         }
     }
 
-    /// An operator joins a group: its payload is the arguments.
+    /// An operator joins a group: its payload is the arguments. A token of its own is not looked at: who it is was asked
+    /// when it connected.
     fn join(&mut self, ids: &(Box<str>, Option<MessageId>)) -> Option<Incoming> {
         if self.payload.is_none() {
             self.missing("payload", "an object");
         }
         let raw = self.payload.take();
-        self.run(ids, "operator.join".to_owned(), raw)
+        let mut joins = self.run(ids, "operator.join".to_owned(), raw);
+        if let Some(Incoming::Command(command)) = &mut joins {
+            command.args.take("auth_token");
+        }
+        joins
     }
 
     fn run(

@@ -104,8 +104,10 @@ fn commands_in_both_shapes() {
     }
     let found = command(&json!({"id": PLAIN, "type": "command", "payload": {"command": "ping"}}));
     assert_eq!((&*found.name, &*found.id), ("ping", PLAIN));
-    let mut found = command(&json!({"id": ULID, "type": "operator.join", "payload": {"group": "g"}}));
+    let mut found =
+        command(&json!({"id": ULID, "type": "operator.join", "payload": {"group": "g", "auth_token": "x"}}));
     assert_eq!((&*found.name, found.args.need_text("group").unwrap().as_str()), ("operator.join", "g"));
+    found.args.finish(&[]).expect("nothing else is left");
 }
 
 #[test]

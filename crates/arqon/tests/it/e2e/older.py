@@ -278,6 +278,17 @@ def commands(a):
     assert heard["metadata"]["cron_job_id"] == job["job_id"], heard
 
 
+def inspection(a):
+    a.data("op.casil.reload", enabled=True, mode="enforce", block_on_probable_secret=True)
+    sent = a.send(type="message", room="science", channel="explore", payload={"key": "sk_live_" + secrets.token_hex(12)})
+    error = a.receive()
+    assert (error["type"], error["request_id"], error["error"]) == ("error", sent, "CASIL blocked message"), error
+    assert error["error_code"] == "CASIL_POLICY_BLOCKED_SECRET", error
+    assert error["payload"] == {"reason": error["error_code"]}, error
+    assert (error["room"], error["channel"], error["sender"]) == ("science", "explore", "arqonbus"), error
+    a.data("op.casil.reload", enabled=False)
+
+
 def violations(a):
     sent = a.send(type="message", payload="not an object")
     error = a.receive()
@@ -303,6 +314,7 @@ def main():
         channels(a, b)
         privately(a, b)
         commands(a)
+        inspection(a)
         if not binary:
             violations(a)
         else:
