@@ -11,6 +11,7 @@ mod nearest;
 mod quantity;
 mod range;
 mod reference;
+mod rooms;
 pub(crate) mod setting;
 mod validate;
 
@@ -20,6 +21,7 @@ pub use limits::LimitsConfig;
 pub use load::{Origin, Problem, Problems, Sources};
 pub use quantity::{parse_bytes, parse_duration, show_bytes, show_duration};
 pub use reference::reference;
+pub use rooms::RoomConfig;
 pub use setting::{ByteSize, Key, Kind, Secret};
 
 use crate::doors::{HttpConfig, WsConfig};
@@ -59,6 +61,8 @@ pub struct Config {
     pub shutdown: ShutdownConfig,
     /// Delivery policies; the first whose pattern matches decides.
     pub delivery: Vec<DeliveryRule>,
+    /// Rooms that are there from the start.
+    pub rooms: Vec<RoomConfig>,
 }
 
 impl Config {
@@ -117,12 +121,8 @@ impl Config {
                 }
             }
         }
-        let rules = self.delivery.iter().map(|rule| {
-            Value::Table(rule.show().into_iter().filter_map(|(k, v)| Some((k.to_owned(), v?))).collect())
-        });
-        if !self.delivery.is_empty() {
-            root.insert("delivery".to_owned(), Value::Array(rules.collect()));
-        }
+        insert_list(&mut root, "delivery", &self.delivery);
+        insert_list(&mut root, "rooms", &self.rooms);
         toml::to_string(&root).expect("a table of plain values is valid TOML")
     }
 
@@ -161,6 +161,15 @@ impl Config {
             ("logging", &mut self.logging),
             ("shutdown", &mut self.shutdown),
         ]
+    }
+}
+
+fn insert_list<T: Section>(root: &mut Table, name: &str, list: &[T]) {
+    let tables = list.iter().map(|item| {
+        Value::Table(item.show().into_iter().filter_map(|(k, v)| Some((k.to_owned(), v?))).collect())
+    });
+    if !list.is_empty() {
+        root.insert(name.to_owned(), Value::Array(tables.collect()));
     }
 }
 

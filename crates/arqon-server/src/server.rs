@@ -145,6 +145,7 @@ async fn build_bus(
             anyhow::anyhow!(all.join("; "))
         })?;
     }
+    bus.bootstrap(config.rooms.iter().map(|room| room.to_seed()).collect::<Result<_, _>>()?).await?;
     Ok(bus)
 }
 

@@ -127,12 +127,13 @@ impl Failure {
 }
 
 /// What a server says of its commands, and what says the same here.
-const WORDS: [(&str, &str); 7] = [
+const WORDS: [(&str, &str); 8] = [
     ("`op.cron.list`", "`arqon cron list`"),
     ("`list_dead_letters`", "`arqon dead-letters list`"),
     ("`list_subscriptions`", "`arqon subscriptions list`"),
     ("`delete_subscription`", "`arqon subscriptions delete`"),
     ("`list_channels`", "`arqon channels ROOM`"),
+    ("`channel_info`", "`arqon channels info ADDRESS`"),
     ("`register` with `skills`", "`arqon reply @AGENT --skill NAME`"),
     ("`durable` and a name", "`--durable NAME`"),
 ];

@@ -1,8 +1,8 @@
 //! Reads the sources of the configuration and lays them over each other.
 
+use super::Config;
 use super::nearest::nearest;
 use super::setting::Section;
-use super::{Config, DeliveryRule};
 use std::fmt;
 use std::path::PathBuf;
 use toml::{Table, Value};
@@ -138,7 +138,10 @@ fn apply_table(
         let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
         let is_section = config.sections().iter().any(|(p, _)| *p == key);
         match value {
-            Value::Array(rules) if key == "delivery" => config.delivery = read_rules(rules, origin, problems),
+            Value::Array(list) if key == "delivery" => {
+                config.delivery = read_list(&key, list, origin, problems)
+            }
+            Value::Array(list) if key == "rooms" => config.rooms = read_list(&key, list, origin, problems),
             Value::Table(inner) if is_section => apply_table(config, &key, inner, origin, problems),
             _ => apply(config, &key, value, origin, problems),
         }
@@ -161,6 +164,9 @@ fn unknown(config: &Config, key: &str, origin: &Origin) -> Problem {
     if key == "delivery" || key.starts_with("delivery.") {
         return problem.with_hint("delivery rules are written in the file, as `[[delivery]]` tables");
     }
+    if key == "rooms" || key.starts_with("rooms.") {
+        return problem.with_hint("rooms are written in the file, as `[[rooms]]` tables");
+    }
     let mut known: Vec<String> = Vec::new();
     for (prefix, section) in config.sections() {
         known.push(prefix.to_owned());
@@ -172,15 +178,21 @@ fn unknown(config: &Config, key: &str, origin: &Origin) -> Problem {
     }
 }
 
-fn read_rules(rules: &[Value], origin: &Origin, problems: &mut Vec<Problem>) -> Vec<DeliveryRule> {
+/// The tables of an array, `[[delivery]]` or `[[rooms]]`.
+fn read_list<T: Section + Default>(
+    name: &str,
+    tables: &[Value],
+    origin: &Origin,
+    problems: &mut Vec<Problem>,
+) -> Vec<T> {
     let mut list = Vec::new();
-    for (i, value) in rules.iter().enumerate() {
-        let key = format!("delivery[{i}]");
+    for (i, value) in tables.iter().enumerate() {
+        let key = format!("{name}[{i}]");
         let Value::Table(table) = value else {
             problems.push(Problem::new(key, origin.clone(), "expected a table"));
             continue;
         };
-        let mut rule = DeliveryRule::default();
+        let mut rule = T::default();
         for (name, value) in table {
             let key = format!("{key}.{name}");
             match rule.set(name, value) {

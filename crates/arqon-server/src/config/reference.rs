@@ -1,7 +1,7 @@
 //! The configuration as documents: the manual's tables and the JSON schema, both made from the keys themselves.
 
 use super::setting::{Key, Kind, Section};
-use super::{Config, DeliveryRule, range};
+use super::{Config, DeliveryRule, RoomConfig, range};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
@@ -13,6 +13,7 @@ pub fn reference() -> String {
         write_section(&mut out, &format!("[{prefix}]"), Some(prefix), section);
     }
     write_section(&mut out, "[[delivery]]", None, &DeliveryRule::default());
+    write_section(&mut out, "[[rooms]]", None, &RoomConfig::default());
     out.truncate(out.trim_end().len());
     out.push('\n');
     out
@@ -29,7 +30,7 @@ fn write_section(out: &mut String, title: &str, prefix: Option<&str>, section: &
             if let Some(prefix) = prefix {
                 write!(out, " `{}` |", variable_of(prefix, key.name))?;
             }
-            writeln!(out, " {} |", about(prefix.unwrap_or("delivery"), &key))?;
+            writeln!(out, " {} |", about(title.trim_matches(['[', ']']), &key))?;
         }
         writeln!(out)
     })();
@@ -84,13 +85,17 @@ pub(super) fn schema() -> Value {
             node["properties"][key.name] = schema_of(prefix, &key);
         }
     }
-    let rule = DeliveryRule::default();
-    let mut item = object(&clean(rule.about()));
-    for key in rule.keys() {
-        item["properties"][key.name] = schema_of("delivery", &key);
+    let (rule, room) = (DeliveryRule::default(), RoomConfig::default());
+    let lists: [(&str, &dyn Section, &[&str]); 2] =
+        [("delivery", &rule, &["pattern"]), ("rooms", &room, &["name", "channels"])];
+    for (name, section, required) in lists {
+        let mut item = object(&clean(section.about()));
+        for key in section.keys() {
+            item["properties"][key.name] = schema_of(name, &key);
+        }
+        item["required"] = json!(required);
+        root["properties"][name] = json!({ "type": "array", "items": item });
     }
-    item["required"] = json!(["pattern"]);
-    root["properties"]["delivery"] = json!({ "type": "array", "items": item });
     root
 }
 

@@ -22,6 +22,12 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     for (i, rule) in config.delivery.iter().enumerate() {
         delivery(i, rule, &mut list);
     }
+    for (i, room) in config.rooms.iter().enumerate() {
+        if let Err(e) = room.to_seed() {
+            let key = format!("rooms[{i}].{}", e.field().unwrap_or("name"));
+            list.push(problem(&key, e.message()));
+        }
+    }
     list
 }
 

@@ -219,6 +219,27 @@ fn delivery_rules_become_policies_in_order() {
 }
 
 #[test]
+fn rooms_of_the_file_become_rooms_with_channels() {
+    let science =
+        "[[rooms]]\nname = 'science'\ndescription = 'knowledge'\nchannels = ['general', 'explore']\n";
+    let (_dir, sources) = file(science);
+    let config = Config::load(&sources).unwrap();
+    let seed = config.rooms[0].to_seed().unwrap();
+    assert_eq!((seed.room.as_str(), seed.channels.len(), seed.hardcoded), ("science", 2, true));
+    let (_dir, again) = file(&config.dump());
+    assert_eq!(Config::load(&again).unwrap(), config);
+    let wrong = "[[rooms]]\nname = 'system'\nchannels = ['a']\n[[rooms]]\nname = 'a'\n\
+                 [[rooms]]\nname = 'b'\nchannels = ['x y']\n[[rooms]]\nname = 'c'\nchannel = ['x']\n";
+    let (_dir, sources) = file(wrong);
+    let said = messages(&sources).join("\n");
+    for part in ["`rooms[0].name`", "`rooms[1].channels`", "`rooms[2].channels`", "did you mean `channels`?"]
+    {
+        assert!(said.contains(part), "{part}\nis not in\n{said}");
+    }
+    assert_eq!(Config::schema()["properties"]["rooms"]["items"]["required"][0], "name");
+}
+
+#[test]
 fn a_dump_reads_back_as_the_same_configuration_and_hides_secrets() {
     let (_dir, sources) = file(
         "[auth]\njwt_secret = 'an-entirely-secret-secret-of-32-bytes'\n[server]\norigins = ['https://a.example']\n\

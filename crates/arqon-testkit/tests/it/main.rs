@@ -1,5 +1,6 @@
 //! Scenarios over the whole server in this process, each written once and run over every door.
 
+mod channels;
 mod doors;
 mod inspection;
 mod limits;

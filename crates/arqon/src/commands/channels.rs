@@ -1,52 +1,117 @@
 //! `arqon channels`.
 
 use crate::connect::{Outcome, block_on, with_client};
+use crate::failure::Failure;
 use crate::options::{Global, Patience};
 use crate::progress::grouped;
 use crate::show::{bytes, clock};
 use crate::terminal::{Paint, harmless, line, table};
+use arqon_client::Client;
 use arqon_wire::parse_timestamp;
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// List the rooms, or the channels of one room.
+/// List the rooms, or the channels of one room; make, describe and delete channels.
 #[derive(Args)]
-#[command(after_help = "Examples:
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
   arqon channels             all rooms with what they hold
   arqon channels repo        the channels of the room `repo`
-  arqon channels --json      the same for machines")]
+  arqon channels --json      the same for machines
+  arqon channels create science:explore --description 'open questions'
+  arqon channels info science:explore"
+)]
 pub(crate) struct Channels {
     /// The room.
     room: Option<String>,
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Make a channel, so that it is there while nothing is in it. Publishing needs no channel to be made.
+    #[command(after_help = "Examples:
+  arqon channels create science:explore
+  arqon channels create science:explore --description 'open questions'")]
+    Create {
+        /// `room:channel`.
+        address: String,
+        /// What it is for.
+        #[arg(long, value_name = "TEXT")]
+        description: Option<String>,
+    },
+    /// Delete a channel and all that is kept of it.
+    #[command(
+        after_help = "Examples:\n  arqon channels delete science:explore\n  arqon channels delete science:explore --json"
+    )]
+    Delete {
+        /// `room:channel`.
+        address: String,
+    },
+    /// Describe one channel: what it is for, what it holds, who has joined it.
+    #[command(
+        after_help = "Examples:\n  arqon channels info science:explore\n  arqon channels info science:explore --json"
+    )]
+    Info {
+        /// `room:channel`.
+        address: String,
+    },
 }
 
 impl Channels {
     pub(crate) fn run(&self, global: &Global) -> Outcome {
         block_on(with_client(global, "channels", Patience(Some(Duration::ZERO)), |client| async move {
-            let answer = match &self.room {
-                None => client.call("list_rooms", json!({})).await?,
-                Some(room) => client.call("list_channels", json!({ "room": room })).await?,
+            let (answer, text) = match &self.action {
+                Some(action) => action.run(&client).await?,
+                None => list(&client, self.room.as_deref()).await?,
             };
-            if global.json {
-                line(&answer.to_string())?;
-                return Ok(ExitCode::SUCCESS);
-            }
-            let rows = match &self.room {
-                None => rooms(&answer),
-                Some(_) => channels(&answer),
-            };
-            match rows.len() {
-                1 => line(&match &self.room {
-                    None => "nothing has been published yet".to_owned(),
-                    Some(room) => format!("nothing has been published in `{}`", harmless(room)),
-                })?,
-                _ => line(&table(Paint::stdout(), &rows))?,
-            }
+            line(&if global.json { answer.to_string() } else { text })?;
             Ok(ExitCode::SUCCESS)
         }))
     }
+}
+
+impl Action {
+    /// The answer, and what it means for people.
+    async fn run(&self, client: &Client) -> Result<(Value, String), Failure> {
+        match self {
+            Action::Create { address, description } => {
+                let args = json!({ "address": address, "description": description });
+                let answer = client.call("create_channel", args).await?;
+                Ok((answer, format!("made {}", harmless(address))))
+            }
+            Action::Delete { address } => {
+                let answer = client.call("delete_channel", json!({ "address": address })).await?;
+                Ok((answer, format!("deleted {}", harmless(address))))
+            }
+            Action::Info { address } => {
+                let answer = client.call("channel_info", json!({ "address": address })).await?;
+                let text = about(&answer);
+                Ok((answer, text))
+            }
+        }
+    }
+}
+
+async fn list(client: &Client, room: Option<&str>) -> Result<(Value, String), Failure> {
+    let (answer, rows, nothing) = match room {
+        None => {
+            let answer = client.call("list_rooms", json!({})).await?;
+            let rows = rooms(&answer);
+            (answer, rows, "nothing has been published yet".to_owned())
+        }
+        Some(room) => {
+            let answer = client.call("list_channels", json!({ "room": room })).await?;
+            let rows = channels(&answer);
+            (answer, rows, format!("nothing has been published in `{}`", harmless(room)))
+        }
+    };
+    let text = if rows.len() == 1 { nothing } else { table(Paint::stdout(), &rows) };
+    Ok((answer, text))
 }
 
 fn head(names: &[&str]) -> Vec<String> {
@@ -58,7 +123,12 @@ fn number(value: &Value) -> u64 {
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().unwrap_or("-").to_owned()
+    value.as_str().filter(|text| !text.is_empty()).map_or_else(|| "-".to_owned(), harmless)
+}
+
+fn time(value: &Value) -> String {
+    let at = value.as_str().and_then(|at| parse_timestamp("at", at).ok());
+    at.map_or_else(|| "-".to_owned(), clock)
 }
 
 fn rooms(answer: &Value) -> Vec<Vec<String>> {
@@ -72,15 +142,44 @@ fn rooms(answer: &Value) -> Vec<Vec<String>> {
 
 fn channels(answer: &Value) -> Vec<Vec<String>> {
     let row = |channel: &Value| {
-        let at = channel["last_stored_at"].as_str().and_then(|at| parse_timestamp("at", at).ok());
         vec![
             text(&channel["channel"]),
             grouped(number(&channel["records"])),
             number(&channel["subscribers"]).to_string(),
-            at.map_or_else(|| "-".to_owned(), clock),
+            number(&channel["member_count"]).to_string(),
+            time(&channel["last_stored_at"]),
             text(&channel["last"]),
         ]
     };
     let rows = answer["channels"].as_array().into_iter().flatten().map(row);
-    std::iter::once(head(&["CHANNEL", "MESSAGES", "SUBSCRIBERS", "LAST", "POSITION"])).chain(rows).collect()
+    let names = ["CHANNEL", "MESSAGES", "SUBSCRIBERS", "MEMBERS", "LAST", "POSITION"];
+    std::iter::once(head(&names)).chain(rows).collect()
+}
+
+/// One channel, a line for each thing that is known.
+fn about(answer: &Value) -> String {
+    let members: Vec<String> =
+        answer["members"].as_array().into_iter().flatten().map(|m| text(&m["client_id"])).collect();
+    let made = match answer["auto_created"].as_bool() {
+        Some(false) => format!("{} by {}", time(&answer["created_at"]), text(&answer["created_by"])),
+        _ => "by use".to_owned(),
+    };
+    let kind = match answer["hardcoded"].as_bool() {
+        Some(true) => format!("{}, stays", text(&answer["type"])),
+        _ => text(&answer["type"]),
+    };
+    let rows = [
+        ("channel", format!("{}:{}", text(&answer["room"]), text(&answer["channel"]))),
+        ("id", text(&answer["channel_id"])),
+        ("for", text(&answer["description"])),
+        ("type", kind),
+        ("class", text(&answer["class"])),
+        ("made", made),
+        ("messages", grouped(number(&answer["records"]))),
+        ("last", time(&answer["last_activity"])),
+        ("subscribers", number(&answer["subscribers"]).to_string()),
+        ("members", if members.is_empty() { "-".to_owned() } else { members.join(", ") }),
+    ];
+    let lines: Vec<String> = rows.iter().map(|(name, value)| format!("{name:<12} {value}")).collect();
+    lines.join("\n")
 }

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests fail by panicking and say what they saw")]
 
+mod channels;
 mod damage;
 mod foreign;
 mod history;
