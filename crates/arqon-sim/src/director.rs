@@ -33,6 +33,9 @@ pub(crate) struct Director {
 impl Director {
     /// Directs a whole run.
     pub async fn direct(mut self) {
+        if self.plan.loses_unflushed() {
+            self.stage.judge.loses_unflushed();
+        }
         self.start();
         let mut order: Vec<usize> = (0..self.cast.len()).collect();
         while !order.is_empty() {

@@ -66,6 +66,8 @@ struct State {
     /// It died since the fuse was burnt, and was not buried yet.
     burnt: bool,
     operations: u64,
+    /// How often the machine was started after a power loss.
+    boots: u64,
 }
 
 /// The disk of a machine. Clones are one.
@@ -165,6 +167,7 @@ impl SimDisk {
             dead: false,
             burnt: false,
             operations: 0,
+            boots: 0,
         };
         SimDisk { state: Arc::new(Mutex::new(state)) }
     }
@@ -211,6 +214,7 @@ impl SimDisk {
         state.burnt = false;
         state.fuse = None;
         if crash == Crash::Power {
+            state.boots += 1;
             let kept = state.dice.index(state.changes.len() + 1);
             for change in &state.changes[..kept] {
                 enter(&mut state.safe, change);
@@ -350,6 +354,10 @@ impl Disk for Mount {
     fn lock(&self, _path: &str) -> io::Result<Locking> {
         lock(&self.disk.state).alive(self.life)?;
         Ok(Locking::Held(Box::new(())))
+    }
+
+    fn boot(&self) -> Option<String> {
+        Some(format!("start {}", lock(&self.disk.state).boots))
     }
 
     fn name(&self) -> String {

@@ -161,6 +161,13 @@ impl Judge {
         lock(&self.book).damaged = true;
     }
 
+    /// Records are confirmed before they are flushed, and the machine may stop: what is gone then is named like damage. A
+    /// room of which nothing is left has nobody to tell until it is written to again.
+    pub fn loses_unflushed(&self) {
+        let mut book = lock(&self.book);
+        (book.damaged, book.unflushed) = (true, true);
+    }
+
     /// Whether the disk was damaged.
     pub fn is_damaged(&self) -> bool {
         lock(&self.book).damaged

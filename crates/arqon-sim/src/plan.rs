@@ -52,6 +52,15 @@ pub struct RunPlan {
     pub seconds: u64,
 }
 
+impl RunPlan {
+    /// Whether what was confirmed may be lost without damage: flushed by interval, by a machine that stops or a disk that
+    /// does not flush. It must be named then, like damage.
+    pub fn loses_unflushed(&self) -> bool {
+        let unflushed = matches!(self.server.log.flush, Flush::Interval(_));
+        unflushed && (self.faults.has(Fault::Power) || self.faults.has(Fault::SyncFail))
+    }
+}
+
 /// A room that keeps its last records only, where the run trims.
 const TRIMMED: &str = "ring";
 
@@ -74,9 +83,7 @@ impl RunPlan {
         let mut more = Dice::new(seed ^ 0x0a6e_7475);
         agents(&mut more, &mut cast, (scale, faults));
         manners(&mut more, &mut cast);
-        let keeps = !faults.has(Fault::Power) && !faults.has(Fault::SyncFail);
-        if keeps && more.chance(200) {
-            // A process that dies loses nothing by it; what a machine, or a flush that fails, loses then is not promised.
+        if more.chance(200) {
             server.log.flush = Flush::Interval(more.millis(1, 2000));
         }
         let low = dice.between(20, 2000);

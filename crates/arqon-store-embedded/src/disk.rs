@@ -41,6 +41,12 @@ pub trait Disk: Send + Sync + 'static {
 
     /// Where this is, for messages to people.
     fn name(&self) -> String;
+
+    /// What names the time since the machine was started; `None` where nobody can tell. While it stays the same, what a
+    /// process wrote without flushing it is there.
+    fn boot(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What became of taking the folder.

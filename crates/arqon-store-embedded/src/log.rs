@@ -25,6 +25,7 @@ mod queue;
 mod read;
 mod room;
 mod rooms;
+mod running;
 mod scan;
 mod shared;
 mod sidecar;

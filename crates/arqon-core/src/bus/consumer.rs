@@ -187,11 +187,13 @@ impl Consumer {
             state.rooms.insert(name.clone(), RoomState::at(Position::new(epoch, 0)));
         }
         let Some(room) = state.rooms.get_mut(name) else { return Take::Skip };
-        if *room.epoch.get_or_insert(epoch) != epoch {
+        // What is read again below that may be of an earlier history: the room stays in its last one.
+        let later = offset > room.seen;
+        if *room.epoch.get_or_insert(epoch) != epoch && later {
             state.out -= room.enter(Position::new(epoch, offset - 1));
         }
         let due = Stage::Out(self.clock.monotonic() + self.settings.ack_wait);
-        if offset > room.seen {
+        if later {
             if room.pending.len() >= PENDING_MAX {
                 state.crowded = true;
                 return Take::Full;
@@ -231,7 +233,8 @@ impl Consumer {
         }
         let name = gap.room.room.clone();
         let room = state.rooms.entry(name).or_insert_with(|| RoomState::at(Position::new(gap.to.epoch, 0)));
-        if *room.epoch.get_or_insert(gap.to.epoch) != gap.to.epoch || gap.reason == GapReason::EpochChanged {
+        let other = *room.epoch.get_or_insert(gap.to.epoch) != gap.to.epoch;
+        if gap.reason == GapReason::EpochChanged || (other && gap.to.offset >= room.seen) {
             state.out -= room.enter(gap.to);
         }
         room.tell(gap.from, gap.to);

@@ -111,6 +111,8 @@ pub(super) struct Book {
     steps: u64,
     pub violation: Option<Violation>,
     pub damaged: bool,
+    /// Rooms may vanish as a whole, since nothing of them was flushed.
+    pub unflushed: bool,
     /// When the server was started last.
     pub restarted: u64,
     /// When each client made its last connection.

@@ -59,6 +59,7 @@ impl Book {
         let first = |room: &str| reader.seen.get(room).and_then(|seen| seen.first()).copied();
         let has = |room: &str, offset: u64| {
             (!named(room) && self.is_excused(&reading.tenant, room, offset, first(room)))
+                || (!named(room) && self.unflushed && first(room).is_none() && !reader.holes.contains_key(room))
                 || reader.seen.get(room).is_some_and(|seen| seen.contains(&offset))
                 || covered(&reader.holes, room, offset)
         };
@@ -74,6 +75,7 @@ impl Book {
         let has = |room: &str, offset: u64| {
             let at = (room.to_owned(), offset);
             self.is_excused(tenant, room, offset, first(room))
+                || (self.unflushed && first(room).is_none() && !known.holes.contains_key(room))
                 || known.tried.contains(&at)
                 || known.buried.contains(&at)
                 || covered(&known.holes, room, offset)

@@ -124,6 +124,11 @@ impl Disk for RealDisk {
     fn name(&self) -> String {
         self.root.display().to_string()
     }
+
+    fn boot(&self) -> Option<String> {
+        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        Some(id.trim().to_owned())
+    }
 }
 
 /// How many names a file has. Asking for more, and so for its times, would make the next write note its own time to

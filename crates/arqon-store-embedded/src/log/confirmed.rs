@@ -31,11 +31,28 @@ pub(crate) struct ConfirmedFile {
     bytes: Vec<u8>,
 }
 
-/// Reads the newer slot that is whole, and how many are.
-pub(crate) fn read(disk: &dyn Disk) -> (Option<Confirmed>, usize) {
-    let Ok(file) = disk.open(PATH) else { return (None, 0) };
+/// What is left of the two slots.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Slots {
+    /// How many are whole.
+    pub whole: usize,
+    /// How many were written and cannot be read. A slot fits into one sector, so this is damage and no torn write.
+    pub harmed: usize,
+}
+
+/// Reads the newer slot that is whole, and what is left of them.
+pub(crate) fn read(disk: &dyn Disk) -> (Option<Confirmed>, Slots) {
+    let Ok(file) = disk.open(PATH) else { return (None, Slots::default()) };
     let slots: Vec<Confirmed> = [0, SLOT].into_iter().filter_map(|at| read_slot(&*file, at)).collect();
-    (slots.iter().max_by_key(|c| c.turn).copied(), slots.len())
+    let blank = [0, SLOT].into_iter().filter(|at| is_blank(&*file, *at)).count();
+    let whole = slots.len();
+    let newest = slots.into_iter().max_by_key(|c| c.turn);
+    (newest, Slots { whole, harmed: 2usize.saturating_sub(whole + blank) })
+}
+
+fn is_blank(file: &dyn DiskFile, at: u64) -> bool {
+    let mut bytes = [0; 128];
+    file.read_at(&mut bytes, at).is_ok_and(|n| n == bytes.len() && bytes.iter().all(|b| *b == 0))
 }
 
 fn read_slot(file: &dyn DiskFile, at: u64) -> Option<Confirmed> {
@@ -73,15 +90,18 @@ impl ConfirmedFile {
 
     /// Writes where the log stands.
     pub fn write(&mut self, tail: Tail) -> io::Result<()> {
-        self.turn = self.turn.wrapping_add(1);
+        let turn = self.turn.wrapping_add(1);
         self.bytes.clear();
         self.bytes.u64(MAGIC);
         self.bytes.u64(self.log_id);
-        self.bytes.u64(self.turn);
+        self.bytes.u64(turn);
         tail.put(&mut self.bytes);
         let crc = crc32c(&self.bytes);
         self.bytes.u32(crc);
-        self.file.write_at(&self.bytes, (self.turn % 2) * SLOT)
+        self.file.write_at(&self.bytes, (turn % 2) * SLOT)?;
+        // After a failure the same slot is written again: the other one is whole.
+        self.turn = turn;
+        Ok(())
     }
 
     /// Makes it durable.

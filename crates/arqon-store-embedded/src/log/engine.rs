@@ -24,6 +24,7 @@ use super::held::Held;
 use super::lineage::Lineage;
 use super::part::Slot;
 use super::room::{ActivePart, Room, Segment};
+use super::running;
 use super::shared::{Shared, unavailable};
 use super::sidecar::DedupSource;
 use super::trims::TrimJournal;
@@ -124,6 +125,8 @@ pub struct Engine {
     ghosts: Vec<house::Ghost>,
     /// How many records may lie in what cannot be read: a room that nobody remembers may have had its past there.
     nameless: u64,
+    /// With `Flush::Interval`: a flush failed, so that something may be missing at the next opening.
+    unsure: bool,
     /// Segments that were rewritten, or could not be, in the form that they had.
     hopeless: BTreeSet<(u64, u32)>,
     /// Whether the reserve is there.
@@ -471,7 +474,11 @@ impl Engine {
         if let Err(e) = result {
             active.failed = true;
             let error = unavailable("the log could not be flushed", e);
-            tracing::error!(error = %error, "a flush failed; the last interval may be lost if the machine stops");
+            tracing::error!(error = %error, "a flush failed; the last interval may be lost");
+            self.unsure = true;
+            if let Err(error) = running::doubt(&*self.disk) {
+                tracing::warn!(%error, "that the end of the log may be missing could not be noted");
+            }
             if self.roll().is_err() {
                 self.trouble(&error);
             }
@@ -483,7 +490,9 @@ impl Engine {
         self.sync(true);
         while self.write_sidecar() {}
         let noted = self.confirmed.write(self.tail).and_then(|()| self.confirmed.sync());
-        noted.and_then(|()| self.trims.sync()).map_err(|e| unavailable("the log could not be closed", e))
+        let synced = noted.and_then(|()| self.trims.sync());
+        let forgotten = synced.and_then(|()| if self.unsure { Ok(()) } else { running::forget(&*self.disk) });
+        forgotten.map_err(|e| unavailable("the log could not be closed", e))
     }
 }
 

@@ -83,6 +83,11 @@ pub(crate) fn nameless(survey: &Survey) -> u64 {
     unread + survey.trims.lost.max(lost_with_journal(survey))
 }
 
+/// How many records can be missing at the end because they were not flushed: each segment is, before the next one begins.
+pub(crate) fn unflushed(survey: &Survey) -> u64 {
+    if survey.interrupted { records_most(survey.segment_bytes) } else { 0 }
+}
+
 /// How many records rooms can have had of which only the journal knew, where it is damaged.
 pub(crate) fn lost_with_journal(survey: &Survey) -> u64 {
     match survey.journal.harmed {
@@ -126,7 +131,7 @@ pub(crate) fn merge(survey: &Survey) -> BTreeMap<RoomKey, Merged> {
         reach_trimmed(survey, &mut rooms, key, trim);
     }
     for (key, room) in &mut rooms {
-        room.doubt = room.doubt.saturating_add(lost - room.seen);
+        room.doubt = room.doubt.saturating_add(lost - room.seen).saturating_add(unflushed(survey));
         let noted = survey.trims.rooms.get(key).map(|trim| &trim.damaged);
         room.damaged.extend(noted.into_iter().flatten());
         if survey.journal.harmed {

@@ -2,9 +2,10 @@
 //!
 //! Invariant: a segment that is neither present nor known to be removed is lost, and counts as damage.
 
-use super::confirmed::{self, Confirmed};
+use super::confirmed::{self, Confirmed, Slots};
 use super::format::{PAGE, SegmentHeader, Tail, parse_name, seed, segment_path, sidecar_path};
 use super::merge::records_most;
+use super::running;
 use super::scan::{self, End, Scan, ScanPart};
 use super::shared::unavailable;
 use super::sidecar::{self, Contents, Directory, Identity, PartHead};
@@ -76,6 +77,8 @@ pub(crate) struct Survey {
     pub journal: JournalEnd,
     /// Files that are of no use any more.
     pub strays: Vec<String>,
+    /// Records that were confirmed unflushed may be missing at the end.
+    pub interrupted: bool,
     /// Files of a log of which nothing says which one it was.
     pub unknown: Vec<String>,
     /// Sidecars of removed segments, kept for deduplication.
@@ -150,9 +153,11 @@ pub(crate) fn survey(disk: &dyn Disk, depth: Depth) -> Result<Survey, StoreError
 fn take(disk: &dyn Disk, depth: Depth) -> io::Result<Survey> {
     let mut names = names(disk)?;
     let (confirmed, slots) = confirmed::read(disk);
-    let mut survey = Survey { confirmed, strays: std::mem::take(&mut names.strays), ..Survey::default() };
+    let interrupted = running::end_may_be_missing(disk);
+    let strays = std::mem::take(&mut names.strays);
+    let mut survey = Survey { confirmed, strays, interrupted, ..Survey::default() };
     // One slot of two may be torn at any moment; that is what the other one is for.
-    if slots == 0 && !names.data.is_empty() {
+    if slots.whole == 0 && !names.data.is_empty() {
         let what = format!(
             "`{}` cannot be read: if the end of the log is damaged too, that passes for an unfinished block; compare with a backup if you have one",
             confirmed::PATH
@@ -283,8 +288,8 @@ struct Look<'a> {
     /// The newest generation of the segment that has a sidecar.
     rewritten: Option<u32>,
     confirmed: Option<Confirmed>,
-    /// How many of the two notes of it are whole.
-    slots: usize,
+    /// What is left of the two notes of it.
+    slots: Slots,
 }
 
 impl Look<'_> {
@@ -353,9 +358,16 @@ impl Look<'_> {
         }
         // No crash makes a file shorter. Where only one note of the confirmed end is left it may be the older one, so that
         // blocks behind it may have been confirmed that were cut off.
-        if !sealed && size < full && self.slots < 2 {
+        if !sealed && size < full && self.slots.whole < 2 {
             scan.torn = None;
             scan.regions.push((scan.tail.end, full));
+        }
+        // The newer note may be the one that is unreadable: then what passes for an unfinished block may have been confirmed.
+        if !sealed
+            && self.slots.harmed > 0
+            && let Some(torn) = scan.torn.take()
+        {
+            scan.regions.push(torn);
         }
         let agrees = scan.regions.is_empty() && scan.lost_records == 0;
         found.take(scan, sealed);

@@ -6,7 +6,7 @@ use arqon_core::env::Random;
 use arqon_core::port::{Log, ReadFrom, Retention};
 use arqon_core::{GapReason, Pattern, Timestamp};
 use arqon_store_contract::SeededRandom;
-use arqon_store_embedded::{check, dump};
+use arqon_store_embedded::{Flush, LogConfig, check, dump};
 use std::ops::ControlFlow;
 
 /// Several rooms over several segments, some of which end early.
@@ -320,6 +320,35 @@ fn a_lost_segment_that_had_been_rewritten_is_told_by_its_sidecar() {
     rig.open();
     assert!(rig.report.new_epochs.is_empty(), "it is known exactly what was lost: {:?}", rig.report);
     rig.verify();
+}
+
+/// A machine that stopped while records were confirmed unflushed: nobody knows what is missing, so it is named.
+#[test]
+fn a_machine_that_stopped_between_flushes_begins_new_epochs() {
+    let config = LogConfig { flush: Flush::Interval(std::time::Duration::from_secs(60)), ..small() };
+    let mut rig = Rig::new(config);
+    let room = key("a");
+    let before = rig.fill(&room, "main", 178);
+    rig.reopen();
+    assert!(rig.report.new_epochs.is_empty(), "a process that was killed loses nothing");
+    let mut last = before[177];
+    for _ in 0..2 {
+        rig.drop_log();
+        std::fs::write(rig.dir.path().join("log/running"), "another start of the machine").unwrap();
+        rig.open();
+        assert_eq!(rig.report.new_epochs, [(*room).clone()]);
+        let gaps = rig.gaps(&room, last);
+        assert_eq!(gaps[0].from, Some(last));
+        rig.verify();
+        last = gaps[0].to;
+    }
+    let keep = Retention { max_records: Some(10), ..Retention::default() };
+    wait(rig.log().retain(&room, vec![(Pattern::parse("a:*").unwrap(), keep)], Timestamp(0))).unwrap();
+    assert_eq!(rig.records(&room).len(), 10);
+    wait(rig.log().close()).unwrap();
+    rig.reopen();
+    assert!(rig.report.new_epochs.is_empty(), "what was closed is whole");
+    assert_eq!(rig.records(&room).len(), 10);
 }
 
 /// Damages a few of the files that `may` be; answers what was done.

@@ -6,18 +6,19 @@
 use super::house::Ghost;
 use super::{Engine, roll};
 use crate::disk::{Disk, DiskFile, Locking};
-use crate::log::LogConfig;
 use crate::log::confirmed::ConfirmedFile;
 use crate::log::format::{
     BLOCK, ENTRY, EntryKind, EntryWords, PAGE, Tail, put_entry, put_room, segment_path,
 };
-use crate::log::merge::{Merged, lost_with_journal, merge, nameless};
+use crate::log::merge::{Merged, lost_with_journal, merge, nameless, unflushed};
 use crate::log::room::{ActivePart, Segment};
 use crate::log::rooms::Assembly;
+use crate::log::running;
 use crate::log::scan::ScanPart;
 use crate::log::shared::{Shared, unavailable};
 use crate::log::survey::{Depth, Found, Survey, survey};
 use crate::log::trims::{Trim, TrimJournal};
+use crate::log::{Flush, LogConfig};
 use arqon_core::RoomKey;
 use arqon_core::env::{Clock, Random};
 use arqon_core::hash::Map;
@@ -102,6 +103,7 @@ impl Engine {
             echo: Vec::new(),
             ghosts: ghosts(&survey),
             nameless: nameless(&survey),
+            unsure: false,
             hopeless: BTreeSet::new(),
             reserved: false,
             trimmed: true,
@@ -124,11 +126,21 @@ impl Engine {
         engine.trims.state = std::mem::take(&mut survey.trims);
         engine.settle_in(assembly, &survey, parts)?;
         engine.announce(&report.new_epochs)?;
+        engine.note_running()?;
         report.segments = engine.segments.len();
         report.rooms = engine.writers.len();
         report.records = engine.shared.stats().records;
         tell(&report);
         Ok((engine, report))
+    }
+
+    /// Notes whether what is confirmed from here on is flushed each time.
+    fn note_running(&self) -> Result<(), StoreError> {
+        let noted = match self.config.flush {
+            Flush::Always => running::forget(&*self.disk),
+            Flush::Interval(_) => running::note(&*self.disk),
+        };
+        noted.map_err(|e| unavailable("how the log is flushed could not be noted", e))
     }
 
     /// Takes the rooms in, and goes on in the last segment if nothing is wrong with it.
@@ -175,6 +187,10 @@ impl Engine {
 
     /// Writes the new epochs down, so that the next opening finds them and draws no others.
     fn announce(&mut self, rooms: &[RoomKey]) -> Result<(), StoreError> {
+        if !rooms.is_empty() && self.active.is_some() {
+            // A segment that is resumed has parts of these rooms already, and each room has one part of a segment.
+            self.roll()?;
+        }
         for key in rooms {
             self.ready()?;
             let mut names = Vec::new();
@@ -236,10 +252,13 @@ fn open_journal(
     rooms: &BTreeMap<RoomKey, Merged>,
 ) -> io::Result<TrimJournal> {
     let mut journal = TrimJournal::open(disk.clone(), log_id, survey.journal)?;
-    if !survey.journal.harmed {
+    if !survey.journal.harmed && !survey.interrupted {
         return Ok(journal);
     }
-    survey.trims.lost = survey.trims.lost.max(lost_with_journal(survey));
+    if survey.interrupted {
+        tracing::warn!("the machine stopped while `log.flush` was an interval: the last moments may be lost");
+    }
+    survey.trims.lost = survey.trims.lost.max(lost_with_journal(survey)).max(unflushed(survey));
     journal.state = std::mem::take(&mut survey.trims);
     let damaged = rooms.iter().flat_map(|(key, room)| room.damaged.iter().map(move |d| (key, d)));
     let trims: Vec<Trim<'_>> = damaged.map(|(key, (from, to))| Trim::Damaged(key, *from, *to)).collect();
