@@ -25,12 +25,13 @@ fn a_bus_begins_anew_and_stops_as_its_operator_says() {
     let answer = post(&site, "/admin/restart");
     assert!(answer.contains("\"status\":\"restart_initiated\""), "{answer}");
     // The same process says once more that it is ready.
-    let ready = || bus.log().lines().filter(|line| line.contains(" ready ")).count();
-    wait::until("the bus to begin anew", LONG, || (ready() == 2).then_some(()));
+    let said = |words: &str| bus.log().lines().filter(|line| line.contains(words)).count();
+    wait::until("the bus to begin anew", LONG, || (said(" ready url=") == 2).then_some(()));
     let seen = site.run(&["sub", "kept:*", "--from", "earliest", "--count", "1", "--json"]);
     assert!(seen.contains("\"n\":1"), "{seen}");
     let answer = post(&site, "/admin/shutdown");
     assert!(answer.contains("\"status\":\"shutdown_initiated\""), "{answer}");
-    // A signal to who is gone already does nothing, and its end is as good.
+    wait::until("the bus to stop", LONG, || (said(" stopped step=5") == 2).then_some(()));
+    // A signal to who is at its end already does nothing.
     assert!(bus.stop().success(), "it ends with success");
 }
