@@ -25,6 +25,7 @@ mod rooms;
 mod subscribe;
 mod subscription;
 mod upkeep;
+mod window;
 
 pub(crate) use browse::ChannelInfo;
 pub use connection::{ConnectInfo, Connection, Item, Outgoing};
@@ -37,15 +38,19 @@ pub use metrics::{Metric, MetricKind};
 pub use publish::{Publish, Publishing, Receipt};
 pub use request::{Answer, Moment, Questions};
 pub use subscribe::{From, Subscribe, SubscribeOptions, Subscribed};
+pub(crate) use window::{Found, Wanted, Window};
 
 use crate::env::Env;
 use crate::ids::IdMaker;
 use crate::inspect::Inspector;
 use crate::limits::{Limits, RateLimiter};
 use crate::operators::cron::Cron;
+use crate::operators::omega::Omega;
+pub use crate::operators::omega::OmegaSettings;
 use crate::operators::store::Store;
+use crate::operators::webhook::Webhooks;
 use crate::policy::{Policies, Policy};
-use crate::port::{CommitObserver, Log, Records, TokenIssuer};
+use crate::port::{CommitObserver, Log, Outbound, Records, TokenIssuer};
 use crate::{Code, Ctx, Error, Record, Result, Role};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -100,6 +105,8 @@ struct Shared {
     directory: directory::Directory,
     store: Store,
     cron: Cron,
+    webhooks: Webhooks,
+    omega: Omega,
     counters: metrics::Counters,
     inspector: Inspector,
     draining: AtomicBool,
@@ -141,6 +148,8 @@ impl Bus {
             policies: policies::PolicyBook::new(Policies::new(settings.policies.clone())),
             store: Store::new(records.clone(), env.clock.clone()),
             cron: Cron::new(env.clone(), records.clone()),
+            webhooks: Webhooks::new(env.clone(), records.clone()),
+            omega: Omega::new(env.clone(), records.clone()),
             counters: metrics::Counters::default(),
             inspector: Inspector::default(),
             draining: AtomicBool::new(false),
@@ -209,6 +218,24 @@ impl Bus {
 
     pub(crate) fn cron(&self) -> &Cron {
         &self.shared.cron
+    }
+
+    pub(crate) fn omega(&self) -> &Omega {
+        &self.shared.omega
+    }
+
+    /// Turns the omega lane on, once.
+    pub fn turn_on_omega(&self, settings: OmegaSettings) {
+        self.shared.omega.turn_on(settings);
+    }
+
+    pub(crate) fn webhooks(&self) -> &Webhooks {
+        &self.shared.webhooks
+    }
+
+    /// Lets webhooks post through `outbound`, and goes on with those there are. A bus that was not given it refuses them.
+    pub async fn start_webhooks(&self, outbound: Arc<dyn Outbound>) -> Result<()> {
+        self.shared.webhooks.start(self, outbound).await
     }
 
     /// The maker of tokens.

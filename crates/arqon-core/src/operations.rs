@@ -2,15 +2,19 @@
 //! document is made from it; there is no second list.
 
 mod cron;
+mod group;
+mod history;
 mod inspection;
 mod messages;
 mod moment;
+mod omega;
 mod policies;
 mod rooms;
 mod store;
 mod subscriptions;
 mod system;
 mod table;
+mod webhook;
 
 use crate::auth::Permission;
 use crate::bus::{Bus, Connection, Publish};
@@ -103,19 +107,28 @@ pub enum Category {
     Store,
     /// Messages that are sent later, or again and again.
     Cron,
+    /// Messages that are posted to receivers outside.
+    Webhooks,
+    /// Operators that share work.
+    Groups,
+    /// The lane for experiments.
+    Omega,
     /// What content inspection looks for and does.
     Inspection,
 }
 
 impl Category {
     /// All of them, in the order of the documents.
-    pub const ALL: [Category; 7] = [
+    pub const ALL: [Category; 10] = [
         Category::System,
         Category::Messages,
         Category::Subscriptions,
         Category::Channels,
         Category::Store,
         Category::Cron,
+        Category::Webhooks,
+        Category::Groups,
+        Category::Omega,
         Category::Inspection,
     ];
 
@@ -128,6 +141,9 @@ impl Category {
             Category::Channels => "channels",
             Category::Store => "store",
             Category::Cron => "cron",
+            Category::Webhooks => "webhooks",
+            Category::Groups => "groups",
+            Category::Omega => "omega",
             Category::Inspection => "inspection",
         }
     }

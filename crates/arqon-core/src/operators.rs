@@ -5,7 +5,11 @@
 //! changed by compare-and-set.
 
 pub(crate) mod cron;
+pub(crate) mod groups;
+pub(crate) mod history;
+pub(crate) mod omega;
 pub(crate) mod store;
+pub(crate) mod webhook;
 
 use crate::{Code, Ctx, Error, Result, Role};
 

@@ -1,13 +1,15 @@
-//! The ports: what the core asks of storage, as traits only.
+//! The ports: what the core asks of storage and of the world outside, as traits only.
 //!
 //! Invariant: an adapter decides nothing about the domain. It keeps the contract of the method's document,
 //! which `arqon-store-contract` states as laws.
 
 mod log;
+mod outbound;
 mod records;
 mod tokens;
 
 pub use log::*;
+pub use outbound::*;
 pub use records::*;
 pub use tokens::*;
 

@@ -8,6 +8,7 @@ mod inspection;
 mod limits;
 mod load;
 mod nearest;
+mod omega;
 mod quantity;
 mod range;
 mod reference;
@@ -19,6 +20,7 @@ pub use delivery::DeliveryRule;
 pub use inspection::{InspectionConfig, InspectionFallback, InspectionMode, InspectionSecrets};
 pub use limits::LimitsConfig;
 pub use load::{Origin, Problem, Problems, Sources};
+pub use omega::OmegaConfig;
 pub use quantity::{parse_bytes, parse_duration, show_bytes, show_duration};
 pub use reference::reference;
 pub use rooms::RoomConfig;
@@ -30,6 +32,7 @@ use crate::identity::AuthConfig;
 use crate::lifecycle::ShutdownConfig;
 use crate::listener::{ServerConfig, TlsConfig};
 use crate::logging::LoggingConfig;
+use crate::outbound::WebhooksConfig;
 use setting::Section;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -55,6 +58,10 @@ pub struct Config {
     pub ws: WsConfig,
     /// The HTTP door.
     pub http: HttpConfig,
+    /// The lane for experiments.
+    pub omega: OmegaConfig,
+    /// Posts to receivers outside.
+    pub webhooks: WebhooksConfig,
     /// What is written to stderr.
     pub logging: LoggingConfig,
     /// How it stops.
@@ -131,7 +138,7 @@ impl Config {
         reference::schema()
     }
 
-    pub(crate) fn sections(&self) -> [(&'static str, &dyn Section); 11] {
+    pub(crate) fn sections(&self) -> [(&'static str, &dyn Section); 13] {
         [
             ("server", &self.server),
             ("server.tls", &self.tls),
@@ -142,12 +149,14 @@ impl Config {
             ("records", &self.records),
             ("ws", &self.ws),
             ("http", &self.http),
+            ("omega", &self.omega),
+            ("webhooks", &self.webhooks),
             ("logging", &self.logging),
             ("shutdown", &self.shutdown),
         ]
     }
 
-    pub(crate) fn sections_mut(&mut self) -> [(&'static str, &mut dyn Section); 11] {
+    pub(crate) fn sections_mut(&mut self) -> [(&'static str, &mut dyn Section); 13] {
         [
             ("server", &mut self.server),
             ("server.tls", &mut self.tls),
@@ -158,6 +167,8 @@ impl Config {
             ("records", &mut self.records),
             ("ws", &mut self.ws),
             ("http", &mut self.http),
+            ("omega", &mut self.omega),
+            ("webhooks", &mut self.webhooks),
             ("logging", &mut self.logging),
             ("shutdown", &mut self.shutdown),
         ]

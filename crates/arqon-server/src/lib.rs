@@ -13,13 +13,14 @@ mod lifecycle;
 mod listener;
 mod logging;
 mod obstacle;
+mod outbound;
 mod process;
 mod server;
 
+pub use arqon_rest::{Control, asyncapi_document as asyncapi};
 pub use config::Config;
 pub use lifecycle::Signals;
 pub use logging::{LogFormat, LoggingConfig, init as init_logging};
-pub use arqon_rest::{Control, asyncapi_document as asyncapi};
 pub use obstacle::Obstacle;
 pub use server::{Server, VERSION};
 

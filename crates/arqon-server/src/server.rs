@@ -7,6 +7,7 @@ use crate::env::{BusSpawner, TaskSpawner, build_env};
 use crate::identity::{self, Identity, credentials_file};
 use crate::lifecycle::{self, Stop, Stopping};
 use crate::listener::Listener;
+use crate::outbound::HttpOutbound;
 use crate::process;
 use anyhow::Context;
 use arqon_core::bus::{Bus, Parts, Settings};
@@ -145,6 +146,10 @@ async fn build_bus(
             anyhow::anyhow!(all.join("; "))
         })?;
     }
+    if config.omega.enabled {
+        bus.turn_on_omega(config.omega.to_settings()?);
+    }
+    bus.start_webhooks(Arc::new(HttpOutbound::build(&config.webhooks)?)).await?;
     bus.bootstrap(config.rooms.iter().map(|room| room.to_seed()).collect::<Result<_, _>>()?).await?;
     Ok(bus)
 }

@@ -5,6 +5,7 @@
 pub mod dice;
 pub mod door;
 pub mod process;
+pub mod receiver;
 mod server;
 pub mod thin;
 pub mod wait;

@@ -22,6 +22,7 @@ mod subscribe;
 mod subscriptions;
 mod token;
 mod torture;
+mod webhook;
 
 use crate::connect::Outcome;
 use crate::options::Cli;
@@ -45,6 +46,7 @@ pub(crate) enum Command {
     Subscriptions(subscriptions::Subscriptions),
     Store(store::Store),
     Cron(cron::Cron),
+    Webhook(webhook::Webhook),
     Token(token::Token),
     Inspect(inspect::Inspect),
     Log(log::Log),
@@ -76,6 +78,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Subscriptions(command) => command.run(global),
         Command::Store(command) => command.run(global),
         Command::Cron(command) => command.run(global),
+        Command::Webhook(command) => command.run(global),
         Command::Token(command) => command.run(global),
         Command::Inspect(command) => command.run(global),
         Command::Log(command) => command.run(global),

@@ -127,8 +127,9 @@ impl Failure {
 }
 
 /// What a server says of its commands, and what says the same here.
-const WORDS: [(&str, &str); 8] = [
+const WORDS: [(&str, &str); 9] = [
     ("`op.cron.list`", "`arqon cron list`"),
+    ("`op.webhook.list`", "`arqon webhook list`"),
     ("`list_dead_letters`", "`arqon dead-letters list`"),
     ("`list_subscriptions`", "`arqon subscriptions list`"),
     ("`delete_subscription`", "`arqon subscriptions delete`"),

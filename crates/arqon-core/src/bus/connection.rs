@@ -210,6 +210,11 @@ impl Connection {
         self.inner.shared.subscribe(self, ctx, request).await
     }
 
+    /// Begins a subscription of the bus itself, under a durable name that no caller can write. Asks for no right.
+    pub(crate) async fn subscribe_inside(&self, ctx: &Ctx, request: Subscribe) -> Result<Subscribed> {
+        self.inner.shared.begin(self, ctx, request).await
+    }
+
     /// Ends a subscription; a durable one keeps its place.
     pub fn unsubscribe(&self, id: &str) -> Result<()> {
         let subscription = lock(&self.inner.subscriptions).remove(id);

@@ -91,6 +91,16 @@ impl Shared {
         self.refuse_when_draining()?;
         ctx.require_subscribe(&request.pattern)?;
         check(&request)?;
+        self.begin(connection, ctx, request).await
+    }
+
+    /// The same for the bus's own readers, whose durable names no caller can write.
+    pub(super) async fn begin(
+        self: &Arc<Self>,
+        connection: &Connection,
+        ctx: &Ctx,
+        request: Subscribe,
+    ) -> Result<Subscribed> {
         let (patterns, durable) = plan(&request)?;
         let from = match durable {
             Some(_) if request.pattern.as_str().starts_with('@') => From::Earliest,

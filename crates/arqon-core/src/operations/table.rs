@@ -1,9 +1,13 @@
 //! The table itself; the rows of the operators stand in files of their own.
 
 mod cron;
+mod group;
+mod history;
 mod inspection;
+mod omega;
 mod rooms;
 mod store;
+mod webhook;
 
 use super::ArgKind::{Flag, Json, Number, Text, Texts};
 use super::Category::{Channels, Messages, Subscriptions, System};
@@ -371,6 +375,8 @@ pub(super) const TABLE: &[Operation] = &[
         run: policies::delete_policy,
         ..BASE
     },
+    history::GET,
+    history::REPLAY,
     store::SET,
     store::GET,
     store::DELETE,
@@ -382,6 +388,19 @@ pub(super) const TABLE: &[Operation] = &[
     cron::CANCEL,
     cron::PAUSE,
     cron::RESUME,
+    webhook::REGISTER,
+    webhook::LIST,
+    webhook::UNREGISTER,
+    group::JOIN,
+    group::MEMBERS,
+    group::DISPATCH,
+    omega::STATUS,
+    omega::REGISTER,
+    omega::LIST,
+    omega::UNREGISTER,
+    omega::EMIT,
+    omega::EVENTS,
+    omega::CLEAR,
     inspection::GET,
     inspection::RELOAD,
 ];

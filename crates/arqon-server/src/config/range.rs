@@ -23,7 +23,7 @@ const DAY: u64 = 24 * 60 * MINUTE;
 /// of use and below what cannot work: they find slips of the unit. Two have reasons of their own: deliveries come again
 /// after 30 s without an acknowledgement, which bounds `settle_seconds`; and all of stopping shall take less than a
 /// minute, which bounds `drain_seconds`.
-const RANGES: [(&str, u64, u64); 26] = [
+const RANGES: [(&str, u64, u64); 29] = [
     ("server.max_connections", 1, 1_000_000),
     ("server.header_bytes", 8 * KIB, MIB),
     ("server.header_timeout_seconds", 1, 10 * MINUTE),
@@ -46,6 +46,9 @@ const RANGES: [(&str, u64, u64); 26] = [
     ("http.body_timeout_seconds", 1, 60 * MINUTE),
     ("http.keep_alive_seconds", 1, 60 * MINUTE),
     ("http.settle_seconds", 0, 20 * SECOND),
+    ("omega.max_events", 1, 1_000_000),
+    ("omega.max_substrates", 1, 100_000),
+    ("webhooks.concurrency", 1, 10_000),
     ("shutdown.drain_seconds", 0, 30 * SECOND),
     ("delivery.history", 0, 1_000_000),
     ("delivery.max_age", 1, 36_500 * DAY),

@@ -14,6 +14,8 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     range::problems(config, &mut list);
     inspection(config, &mut list);
     origins(config, &mut list);
+    omega(config, &mut list);
+    webhooks(config, &mut list);
     if let Err(e) = crate::logging::filter(&config.logging.level) {
         list.push(
             problem("logging.level", e).with_hint("write a level such as `info`, or `info,arqon_ws=debug`"),
@@ -88,6 +90,18 @@ fn inspection(config: &Config, list: &mut Vec<Problem>) {
     }
     let wrong = arqon_core::inspect::Inspector::check(&config.inspection.to_policy());
     list.extend(wrong.into_iter().map(|p| problem(&format!("inspection.{}", p.key), p.message)));
+}
+
+fn omega(config: &Config, list: &mut Vec<Problem>) {
+    if let Err(e) = config.omega.to_settings() {
+        list.push(problem("omega.lab_room", format!("the lab is no channel: {}", e.message())));
+    }
+}
+
+fn webhooks(config: &Config, list: &mut Vec<Problem>) {
+    if let Some(message) = crate::outbound::ca_problem(&config.webhooks) {
+        list.push(problem("webhooks.ca", message));
+    }
 }
 
 fn origins(config: &Config, list: &mut Vec<Problem>) {

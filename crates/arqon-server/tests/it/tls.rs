@@ -158,3 +158,30 @@ fn files_that_do_not_fit_together_are_said_by_the_check() {
         assert!(said[0].0 == wrong && said[0].1.contains(part), "{said:?}");
     }
 }
+
+/// A second server stands in for a receiver that speaks TLS: what it answers shows that it was reached.
+#[tokio::test]
+async fn webhooks_trust_the_authorities_that_the_configuration_names() {
+    let pki = Pki::new();
+    let receiver = pki.site(false).await;
+    let authority = pki.file("ca.pem", &pki.authority.pem());
+    for (ca, expected) in [(Some(authority), "the receiver answered 4"), (None, "TLS with localhost")] {
+        let site = Site::with(|config| {
+            config.webhooks.allow_private_addresses = true;
+            config.webhooks.ca = ca;
+        })
+        .await;
+        let url = format!("https://localhost:{}/health", receiver.addr.port());
+        let rule = serde_json::json!({ "url": url, "room": "repo" }).to_string();
+        let made = site.send(ask("POST", "/api/v1/webhooks").body(rule)).await;
+        assert!(made.status < 300, "{made:?}");
+        site.publish("repo:main", 1).await;
+        let problem = loop {
+            let rules = site.get("/api/v1/webhooks").await.json();
+            if let Some(problem) = rules["rules"][0]["problem"].as_str() {
+                break problem.to_owned();
+            }
+        };
+        assert!(problem.contains(expected), "{problem}");
+    }
+}

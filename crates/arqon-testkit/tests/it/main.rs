@@ -6,3 +6,4 @@ mod inspection;
 mod limits;
 mod operators;
 mod restart;
+mod webhooks;

@@ -105,7 +105,8 @@ async fn the_examples_of_the_operators_work_as_they_stand() {
             Err(arqon_client::Error::Refused(error)) => {
                 let reason = error.reason().unwrap_or_default().to_owned();
                 assert!(
-                    ["VERSION_MISMATCH", "JOB_NOT_FOUND"].contains(&&*reason),
+                    ["VERSION_MISMATCH", "JOB_NOT_FOUND", "RULE_NOT_FOUND", "NO_MEMBERS", "FEATURE_DISABLED"]
+                        .contains(&&*reason),
                     "{}: {error}",
                     operation.name
                 );

@@ -20,6 +20,7 @@ mod proof_tests;
 mod readers;
 mod steering;
 mod torture;
+mod webhooks;
 
 use arqon_testkit::process::Site;
 use std::time::Duration;

@@ -1,0 +1,66 @@
+//! Webhooks over the real binary: every confirmed message reaches the receiver, in order and signed, though the bus is
+//! killed again and again.
+
+use super::{LONG, site};
+use arqon_testkit::process::Site;
+use arqon_testkit::receiver::{Receiver, Request};
+use arqon_testkit::wait;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::io::Write;
+
+const COUNT: usize = 300;
+const KILLS: usize = 5;
+
+fn number(request: &Request) -> usize {
+    request.json()["envelope"]["payload"]["n"].as_u64().unwrap() as usize
+}
+
+fn site_that_reaches_itself() -> Site {
+    let mut site = site();
+    let config = site.path().join("arqon.toml");
+    std::fs::write(&config, "[webhooks]\nallow_private_addresses = true\n").unwrap();
+    site.serve_with(&["--config", config.to_str().unwrap()]);
+    site
+}
+
+#[test]
+fn every_confirmed_message_is_posted_in_order_whenever_the_bus_is_killed() {
+    let (site, receiver) = (site_that_reaches_itself(), Receiver::start());
+    let mut bus = site.start();
+    let made = site.run(&["webhook", "add", &receiver.url("/in"), "repo", "--timeout", "10s", "--json"]);
+    let made: Value = serde_json::from_str(&made).unwrap();
+    let mut publisher = site.client("pub", &["pub", "repo:main", "-", "--json"]);
+    let mut input = publisher.stdin();
+    for chunk in (0..COUNT).collect::<Vec<_>>().chunks(COUNT / KILLS) {
+        let before = receiver.requests().len();
+        receiver.answer(&["204 No Content", "503 Service Unavailable"]);
+        let lines: String = chunk.iter().map(|n| format!("{{\"n\":{n}}}\n")).collect();
+        input.write_all(lines.as_bytes()).unwrap();
+        // In the middle of it: some are posted, some are not, and one may be on its way.
+        receiver.wait_for(before + chunk.len() / 4, LONG);
+        bus.kill();
+        bus = site.start();
+    }
+    drop(input);
+    publisher.finish(LONG);
+    let all = || -> BTreeSet<usize> { receiver.requests().iter().map(number).collect() };
+    wait::until("every message at the receiver", LONG, || Some(()).filter(|()| all().len() == COUNT));
+    let requests = receiver.requests();
+    let secret = made["secret"].as_str().unwrap();
+    assert!(requests.iter().all(|request| request.is_signed_by(secret)));
+    let mut seen = BTreeSet::new();
+    let firsts: Vec<usize> = requests.iter().map(number).filter(|n| seen.insert(*n)).collect();
+    assert_eq!(firsts, (0..COUNT).collect::<Vec<_>>(), "in the order in which they were published");
+    println!("{} posts of {COUNT} messages through {KILLS} kills", requests.len());
+    let ids: BTreeSet<(usize, &str)> = requests.iter().map(|r| (number(r), r.header("webhook-id"))).collect();
+    assert_eq!(ids.len(), COUNT, "a message that comes again has the id that it had");
+
+    let id = made["rule_id"].as_str().unwrap();
+    assert!(site.run(&["webhook", "list"]).contains(id));
+    assert_eq!(site.run(&["webhook", "remove", id]), format!("{id} is taken back\n"));
+    bus.kill();
+    let bus = site.start();
+    assert!(site.run(&["webhook", "list"]).starts_with("no webhooks"));
+    bus.stop();
+}
