@@ -92,7 +92,7 @@ fn upgrade(door: Arc<Door>, request: Request<Body>) -> Result<Response<Body>, Re
     if door.shutdown.is_cancelled() {
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this server is stopping; connect again"));
     }
-    let ctx = (door.authorize)(&parts).map_err(|e| refusal(&e))?;
+    let ctx = (door.authorize)(&parts).map_err(|e| unknown_caller(&e, parts.uri.path()))?;
     let agreed = agreement.agreed();
     let connection = connect(&door.bus, ctx, who(&parts)?, agreed).map_err(|e| refusal(&e))?;
 
@@ -169,6 +169,16 @@ fn query(uri: &Uri) -> Result<Vec<(String, String)>, Refusal> {
     Query::try_from_uri(uri)
         .map(|Query(pairs)| pairs)
         .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the query cannot be read"))
+}
+
+/// Older clients know two reasons, word for word; others are told what to do.
+fn unknown_caller(error: &Error, path: &str) -> Refusal {
+    const MISSING: &str = "Missing bearer token";
+    let mut refusal = refusal(error);
+    if path == OLDER_PATH && error.code() == Code::Unauthenticated {
+        refusal.details = if error.message() == MISSING { MISSING } else { "Invalid token" }.to_owned();
+    }
+    refusal
 }
 
 fn refusal(error: &Error) -> Refusal {

@@ -73,6 +73,20 @@ async fn nobody_gets_in_without_a_good_token() {
         assert!(answer.json()["details"].as_str().unwrap().starts_with(details), "{answer:?}");
         assert_eq!(answer.headers["www-authenticate"], "Bearer realm=\"arqonbus\"");
     }
+    // Where older clients connect they read two reasons and nothing else.
+    for (ask, details) in [
+        (upgrade("/"), "Missing bearer token"),
+        (upgrade("/?token="), "Missing bearer token"),
+        (upgrade("/?token=x.y.z"), "Invalid token"),
+        (upgrade("/").token(&expired), "Invalid token"),
+    ] {
+        let answer = ask.send(site.addr).await;
+        assert_eq!(
+            (answer.status, answer.json()),
+            (401, json!({"error": "Unauthorized", "details": details}))
+        );
+        assert_eq!(answer.headers["www-authenticate"], "Bearer realm=\"arqonbus\"");
+    }
     let page =
         upgrade("/ws").token(&site.owner).header("origin", "https://evil.example").send(site.addr).await;
     assert_eq!(page.status, 403);
