@@ -101,6 +101,10 @@ impl Ctx {
         if pattern.as_str().starts_with('@') && !self.may_cover(pattern) {
             return Err(refused(format!("`{pattern}` is another agent's inbox; you are `{}`", self.sender)));
         }
+        if pattern.only_room().is_some_and(|room| room.is_system()) {
+            // Events say what others do.
+            self.require(Permission::ChannelManagement)?;
+        }
         if self.may_cover(pattern) {
             Ok(())
         } else {

@@ -12,6 +12,7 @@ mod consumer;
 mod consumers;
 mod dead_letters;
 mod directory;
+pub mod events;
 mod holdings;
 mod inspected;
 mod intake;
@@ -109,6 +110,7 @@ struct Shared {
     omega: Omega,
     counters: metrics::Counters,
     inspector: Inspector,
+    events: Arc<events::Events>,
     draining: AtomicBool,
 }
 
@@ -152,6 +154,7 @@ impl Bus {
             omega: Omega::new(env.clone(), records.clone()),
             counters: metrics::Counters::default(),
             inspector: Inspector::default(),
+            events: Arc::default(),
             draining: AtomicBool::new(false),
             env,
             log,
@@ -246,6 +249,8 @@ impl Bus {
     /// Refuses new work from now on and writes what is not written yet.
     pub async fn drain(&self) -> Result<()> {
         self.shared.draining.store(true, Ordering::SeqCst);
+        self.shared.tell_all(events::EventType::SystemStopped);
+        self.shared.events.close();
         self.shared.persist_consumers(crate::port::Durability::Synced).await
     }
 

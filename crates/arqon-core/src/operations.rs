@@ -264,6 +264,7 @@ impl Bus {
             }
             Err(refused) => Err(refused),
         };
+        self.tell_call(ctx, name, answer.as_ref().err());
         self.count_answer(answer.is_err());
         answer
     }
@@ -272,7 +273,7 @@ impl Bus {
     fn admit_call(&self, ctx: &Ctx, name: &str, args: &mut Args) -> Result<&'static Operation> {
         let operation = admit(self, ctx, name)?;
         if operation.inspected {
-            self.inspect_command(operation.name, args)?;
+            self.inspect_command(ctx, operation.name, args)?;
         }
         Ok(operation)
     }

@@ -5,7 +5,7 @@ use crate::{Address, ChannelName, Error, Result, RoomName};
 use std::fmt;
 use std::sync::Arc;
 
-/// A valid pattern. `@name` matches that inbox only; no wildcard ever matches an inbox.
+/// A valid pattern. `@name` matches that inbox only; no wildcard ever matches an inbox or a room of the system.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Pattern {
     text: Arc<str>,
@@ -92,7 +92,7 @@ impl Pattern {
     pub fn matches_room(&self, room: &RoomName) -> bool {
         match &self.parts[0] {
             Part::Exact(name) => &**name == room.as_str(),
-            Part::One | Part::Rest => !room.is_inbox(),
+            Part::One | Part::Rest => !room.is_inbox() && !room.is_system(),
         }
     }
 
@@ -125,8 +125,8 @@ impl Pattern {
 
     /// Whether all that `other` can match is matched by this too.
     pub fn covers(&self, other: &Pattern) -> bool {
-        let inbox = |p: &Pattern| matches!(&p.parts[0], Part::Exact(name) if name.starts_with('@'));
-        if inbox(other) && !inbox(self) {
+        let apart = |p: &Pattern| matches!(&p.parts[0], Part::Exact(name) if is_apart(name));
+        if apart(other) && !apart(self) {
             return false;
         }
         if self.parts[..] == [Part::Rest] {
@@ -137,6 +137,11 @@ impl Pattern {
         }
         covers(&self.parts, &other.parts)
     }
+}
+
+/// Whether no wildcard reaches a room of that name.
+fn is_apart(name: &str) -> bool {
+    name.starts_with('@') || RoomName::parse(name).is_ok_and(|room| room.is_system())
 }
 
 fn covers(mine: &[Part], theirs: &[Part]) -> bool {
@@ -179,6 +184,9 @@ mod tests {
         check("*:main", "repo:main", true);
         check("*", "repo:main:src", true);
         check("*", "@planner", false);
+        check("*", "system:casil_decision", false);
+        check("*:main", "security:main", false);
+        check("system:*", "system:casil_decision", true);
         check("@planner", "@planner", true);
         check("@planner", "@other", false);
         check("repo:main", "repo:dev", false);
@@ -189,8 +197,16 @@ mod tests {
     fn covering_is_a_subset_relation() {
         let yes =
             [("*", "a:b"), ("*", "*"), ("a:**", "a:*"), ("a:**", "a:b:**"), ("a:*", "a:b"), ("@x", "@x")];
-        let no =
-            [("a:*", "a:**"), ("a:b", "a:*"), ("a:**", "*"), ("*", "@x"), ("a:*:c", "a:b"), ("**", "@x")];
+        let no = [
+            ("a:*", "a:**"),
+            ("a:b", "a:*"),
+            ("a:**", "*"),
+            ("*", "@x"),
+            ("a:*:c", "a:b"),
+            ("**", "@x"),
+            ("*", "system:x"),
+            ("*:x", "system:x"),
+        ];
         let covers = |(a, b): (&str, &str)| Pattern::parse(a).unwrap().covers(&Pattern::parse(b).unwrap());
         for pair in yes {
             assert!(covers(pair), "{pair:?}");

@@ -53,6 +53,13 @@ impl Value {
         }
     }
 
+    /// As JSON text. Moments and messages are no part of it.
+    pub(crate) fn to_json(&self) -> String {
+        let mut out = String::with_capacity(256);
+        json::write(&mut out, self);
+        out
+    }
+
     /// A member of a map.
     pub fn get(&self, name: &str) -> Option<&Value> {
         if let Value::Map(map) = self { map.get(name) } else { None }

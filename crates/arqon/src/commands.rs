@@ -20,6 +20,7 @@ mod status;
 mod store;
 mod subscribe;
 mod subscriptions;
+mod tail;
 mod token;
 mod torture;
 mod webhook;
@@ -37,6 +38,7 @@ pub(crate) enum Command {
     Bench(bench::Bench),
     Pub(publish::Pub),
     Sub(subscribe::Sub),
+    Tail(tail::Tail),
     Req(request::Req),
     Reply(reply::Reply),
     Status(status::Status),
@@ -69,6 +71,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Bench(command) => command.run(global),
         Command::Pub(command) => command.run(global),
         Command::Sub(command) => command.run(global),
+        Command::Tail(command) => command.run(global),
         Command::Req(command) => command.run(global),
         Command::Reply(command) => command.run(global),
         Command::Status(command) => command.run(global),

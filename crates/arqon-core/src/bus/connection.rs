@@ -3,6 +3,7 @@
 //! Invariant: dropping the future of [`Connection::next`] loses nothing; a connection that is gone gives back its
 //! subscriptions, its durable names and its agent.
 
+use super::events::EventType;
 use super::subscribe::{Subscribe, Subscribed};
 use super::subscription::{Subscription, Turn};
 use super::{Bus, Shared, lock};
@@ -171,6 +172,8 @@ impl Bus {
         if let Some(agent) = agent {
             connection.register(agent, skills)?;
         }
+        let ctx = connection.ctx();
+        shared.tell_client(EventType::ClientConnected, &ctx, &connection.inner.info);
         Ok(connection)
     }
 }
@@ -377,6 +380,7 @@ impl Inner {
         work(subscription, &mut turn);
         let Turn { expired, fell_behind, end, read, more, .. } = turn;
         self.shared.count_deliveries(&out[before..], expired, fell_behind);
+        self.shared.tell_sent(|| lock(&self.ctx).clone(), &out[before..]);
         if let Some(reason) = end {
             out.push(Outgoing { subscription: subscription.id.clone(), item: Item::Ended(reason) });
             lock(&self.subscriptions).remove(&subscription.id);
@@ -407,10 +411,11 @@ impl Inner {
         }
         let subscriptions = std::mem::take(&mut *lock(&self.subscriptions));
         subscriptions.values().for_each(|subscription| self.let_go(subscription));
-        let tenant = lock(&self.ctx).tenant().clone();
-        self.shared.agents.forget(&tenant, self.id);
+        let ctx = lock(&self.ctx).clone();
+        self.shared.agents.forget(ctx.tenant(), self.id);
         self.shared.directory.members.forget(self.id);
         lock(&self.shared.connections.open).remove(&self.id);
+        self.shared.tell_client(EventType::ClientDisconnected, &ctx, &self.info);
         self.mailbox.waker.wake();
     }
 }

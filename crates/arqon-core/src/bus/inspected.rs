@@ -7,7 +7,7 @@ use super::publish::Publish;
 use super::{Bus, Shared};
 use crate::inspect::{self, Decision, Inspector, Reason, Subject, Traffic, Verdict};
 use crate::value::{Args, Value};
-use crate::{Code, Error, Kind, Result, Target};
+use crate::{Code, Ctx, Error, Kind, Result, Target};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -19,11 +19,11 @@ impl Bus {
 
     /// Judges a command, and puts the redacted form of what it carries in its place.
     #[inline]
-    pub(crate) fn inspect_command(&self, name: &str, args: &mut Args) -> Result<()> {
+    pub(crate) fn inspect_command(&self, ctx: &Ctx, name: &str, args: &mut Args) -> Result<()> {
         if !self.shared.inspector.is_on() {
             return Ok(());
         }
-        self.shared.inspect_args(name, args)
+        self.shared.inspect_args(ctx, name, args)
     }
 }
 
@@ -33,6 +33,7 @@ impl Shared {
     #[inline]
     pub(super) fn inspect_batch(
         &self,
+        ctx: &Ctx,
         batch: &mut [Publish],
         may_pass: impl Fn(&Publish) -> bool,
     ) -> Vec<Option<Error>> {
@@ -43,7 +44,7 @@ impl Shared {
         for (i, publish) in batch.iter_mut().enumerate() {
             // What is refused anyway needs no reading, and is told for what it is.
             if may_pass(publish)
-                && let Err(error) = self.inspect_message(publish)
+                && let Err(error) = self.inspect_message(ctx, publish)
             {
                 blocked.resize_with(i, || None);
                 blocked.push(Some(error));
@@ -52,7 +53,7 @@ impl Shared {
         blocked
     }
 
-    fn inspect_message(&self, publish: &mut Publish) -> Result<()> {
+    fn inspect_message(&self, ctx: &Ctx, publish: &mut Publish) -> Result<()> {
         let extras = publish.extras.as_deref();
         let (room, channel) = place(&publish.target);
         let verdict = self.inspector.inspect(&Subject {
@@ -67,6 +68,7 @@ impl Shared {
             unknown: extras.and_then(|e| e.unknown.as_deref()),
         });
         tell(&publish.target, &verdict);
+        self.tell_verdict(ctx, &publish.target, &verdict);
         if verdict.decision == Decision::Block {
             return Err(blocked(&verdict, ("message", "payload")));
         }
@@ -87,7 +89,7 @@ impl Shared {
         Ok(())
     }
 
-    fn inspect_args(&self, operation: &str, args: &mut Args) -> Result<()> {
+    fn inspect_args(&self, ctx: &Ctx, operation: &str, args: &mut Args) -> Result<()> {
         let json = args.to_json();
         let place = place_of(args).unwrap_or_else(|| operation.to_owned());
         let verdict = self.inspector.inspect(&Subject {
@@ -97,6 +99,7 @@ impl Shared {
             ..Subject::default()
         });
         tell(&format_args!("{operation} {place}"), &verdict);
+        self.tell_verdict(ctx, &format_args!("{operation} {place}"), &verdict);
         if verdict.decision == Decision::Block {
             return Err(blocked(&verdict, ("command", "args")));
         }

@@ -142,6 +142,7 @@ impl<'a> Intake<'a> {
             payload: publish.payload,
             extras: publish.extras,
         };
+        self.shared.tell_received(self.ctx, &id, &message.address);
         let position = Position::new(Epoch::memory(self.shared.ids.next_at(self.now) as u64), 1);
         self.given.add(&self.shared.replies, taken.place, Answer { message, position });
         self.slots.push(Slot::Answered { id, target: publish.target, position });
@@ -171,6 +172,7 @@ impl<'a> Intake<'a> {
             payload: publish.payload,
             extras,
         };
+        self.shared.tell_received(self.ctx, &id, &message.address);
         let place = route.place;
         match &mut route.way {
             Way::Log(room) => {

@@ -79,8 +79,14 @@ impl Bus {
         ];
         let gauges = gauges.into_iter().chain(super::holdings::gauges(self));
         list.extend(gauges.map(|(name, help, value)| Metric { name, help, kind: MetricKind::Gauge, value }));
-        let seen = shared.inspector.counts();
+        let (seen, (published, dropped)) = (shared.inspector.counts(), shared.events.counts());
         let inspection = [
+            ("events_published_total", "Events published to those who listen.", published),
+            (
+                "events_dropped_total",
+                "Events left out, since there were more than could be published.",
+                dropped,
+            ),
             (
                 "inspection_inspected_total",
                 "Messages and commands that content inspection read.",

@@ -212,12 +212,14 @@ impl Bus {
         let may_pass = |publish: &Publish| {
             ctx.require_publish(&publish.target).is_ok() && shared.check_size(publish).is_ok()
         };
-        let mut blocked = shared.inspect_batch(&mut batch[..admitted], may_pass);
+        let mut blocked = shared.inspect_batch(ctx, &mut batch[..admitted], may_pass);
         let passes =
             |i: usize, publish: &Publish| blocked.get(i).is_none_or(Option::is_none) && may_pass(publish);
         let mut answers = shared.replies.take_all(ctx.tenant(), &batch[..admitted], passes).into_iter();
+        let is_watched = shared.events.is_watched();
         for (i, publish) in batch.into_iter().enumerate() {
             let answers = answers.next().flatten();
+            let target = is_watched.then(|| publish.target.clone());
             let taken = match blocked.get_mut(i).and_then(Option::take) {
                 Some(error) => Err(error),
                 None if i < admitted => intake.take(publish, answers),
@@ -225,6 +227,9 @@ impl Bus {
             };
             if let Err(error) = taken {
                 shared.counters.refused.fetch_add(1, Relaxed);
+                if let Some(target) = target {
+                    shared.tell_refused(ctx, &target, &error);
+                }
                 intake.refuse(error);
             }
         }

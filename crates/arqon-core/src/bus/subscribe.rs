@@ -130,6 +130,7 @@ impl Shared {
         if let Some((consumer, holder)) = &consumer {
             take_over(consumer, &subscription, *holder);
         }
+        self.listens(&subscription);
         let joined = self.join_rooms(&subscription).await;
         if joined.is_err() {
             // Nothing half-applied: the caller never learns of a subscription that could not begin.

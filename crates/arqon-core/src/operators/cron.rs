@@ -233,6 +233,6 @@ fn no_job(id: &str) -> Error {
 }
 
 /// RFC 3339 in UTC.
-fn time_text(at: Timestamp) -> String {
+pub(crate) fn time_text(at: Timestamp) -> String {
     zone::instant(at).to_string()
 }

@@ -7,6 +7,7 @@ mod channels;
 mod cron;
 mod delivery;
 mod durable;
+mod events;
 mod faults;
 mod faulty;
 mod groups;

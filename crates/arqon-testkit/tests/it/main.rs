@@ -6,4 +6,5 @@ mod inspection;
 mod limits;
 mod operators;
 mod restart;
+mod telemetry;
 mod webhooks;

@@ -1,0 +1,174 @@
+//! Events: told to whoever listens, and never at the cost of anybody.
+
+use crate::world::*;
+use arqon_core::bus::From;
+use arqon_core::bus::events::EventType;
+use arqon_core::inspect::{InspectionPolicy, Mode};
+use arqon_core::{Code, Ctx, Kind, Record, Role};
+use std::sync::Arc;
+use std::time::Duration;
+
+fn moderator() -> Ctx {
+    caller("eye", "default", Role::Moderator)
+}
+
+async fn watch(world: &World, pattern: &str) -> Listener {
+    Listener::new(world.connect_as(moderator()), to(pattern, From::Latest)).await
+}
+
+fn payload(record: &Arc<Record>) -> String {
+    String::from_utf8(record.message.payload.to_vec()).unwrap()
+}
+
+/// The types of the next events, in their order.
+async fn types(listener: &Listener, count: usize) -> Vec<String> {
+    let records = listener.records(count).await;
+    records.iter().map(|r| r.message.address.channel.as_str().to_owned()).collect()
+}
+
+fn metric(world: &World, name: &str) -> f64 {
+    world.bus.metrics().iter().find(|m| m.name == name).unwrap().value
+}
+
+#[tokio::test]
+async fn who_listens_is_told_what_happens_with_all_its_fields() {
+    let world = World::new().await;
+    let eye = watch(&world, "system:*").await;
+    let reader = Listener::new(world.connect("reader"), to("repo:main", From::Latest)).await;
+    let receipt = world.say("repo:main", "hello").await;
+    assert_eq!(reader.texts(1).await, ["hello"]);
+    world.call(&user("me"), "ping", &[]).await.unwrap();
+    world.call(&user("me"), "create_token", &[("subject", "x".into())]).await.unwrap_err();
+    world.try_say("system:x", "no").await.unwrap_err();
+    drop(reader);
+    let records = eye.records(11).await;
+    let names: Vec<&str> = records.iter().map(|r| r.message.address.channel.as_str()).collect();
+    let expected = [
+        "client_connected",
+        "message_received",
+        "message_sent",
+        "command_executed",
+        "command_succeeded",
+        "command_executed",
+        "authorization_denied",
+        "command_failed",
+        "authorization_denied",
+        "message_failed",
+        "client_disconnected",
+    ];
+    assert_eq!(names, expected);
+    let received = &records[1];
+    assert_eq!((received.message.kind, &*received.message.sender), (Kind::Telemetry, "arqonbus"));
+    let text = payload(received);
+    for part in [
+        r#""event_type":"message_received""#,
+        r#""severity":"debug""#,
+        r#""source":"arqonbus""#,
+        r#""timestamp":"2026-01-01T00:00:00Z""#,
+        r#""metadata":{"address":"repo:main","subject":"someone"}"#,
+        &format!(r#""message_id":"{}""#, receipt.id),
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    let client = payload(&records[0]);
+    assert!(
+        client.contains(r#""client_id":"arq_client_0"#) && client.contains(r#""subject":"reader""#),
+        "{client}"
+    );
+    assert!(payload(&records[7]).contains(r#""error_code":"AUTHORIZATION_ERROR""#));
+    assert!(eye.is_quiet().await, "there are no events about events");
+}
+
+#[tokio::test]
+async fn one_type_can_be_had_alone_and_wildcards_reach_none() {
+    let world = World::new().await;
+    let wide =
+        Listener::new(world.connect_as(caller("root", "default", Role::System)), to("*", From::Latest)).await;
+    let eye = watch(&world, "system:command_failed").await;
+    world.call(&user("me"), "ping", &[]).await.unwrap();
+    world.call(&user("me"), "pong", &[]).await.unwrap_err();
+    world.say("repo:main", "x").await;
+    assert_eq!(types(&eye, 1).await, ["command_failed"]);
+    assert_eq!(wide.texts(1).await, ["x"]);
+    assert!(wide.is_quiet().await && eye.is_quiet().await);
+}
+
+#[tokio::test]
+async fn without_a_listener_nothing_is_told_and_the_last_one_to_go_ends_it() {
+    let world = World::new().await;
+    world.say("repo:main", "x").await;
+    let eye = watch(&world, "system:*").await;
+    assert!(eye.is_quiet().await);
+    drop(eye);
+    world.pass(Duration::from_secs(3)).await;
+    let told = metric(&world, "events_published_total");
+    world.say("repo:main", "x").await;
+    settle().await;
+    assert_eq!(metric(&world, "events_published_total"), told);
+    let eye = watch(&world, "system:message_received").await;
+    world.say("repo:main", "x").await;
+    assert_eq!(types(&eye, 1).await, ["message_received"]);
+}
+
+#[tokio::test]
+async fn a_flood_leaves_the_oldest_out_says_so_and_holds_up_nobody() {
+    let world = World::new().await;
+    let eye = watch(&world, "system:system_warning").await;
+    // Nothing else runs between these, so nothing is published meanwhile.
+    let mut waiting = Vec::new();
+    for _ in 0..100 {
+        waiting.push(world.bus.publish(&user("loud"), vec![message("repo:main", "x"); 100]));
+    }
+    for publishing in waiting {
+        assert!(publishing.await.iter().all(Result::is_ok));
+    }
+    let text = payload(&eye.records(1).await[0]);
+    assert!(text.contains(r#""dropped_events":5904"#), "{text}");
+    assert_eq!(metric(&world, "events_dropped_total"), 5904.0);
+    assert_eq!(metric(&world, "messages_stored_total"), 10_000.0);
+}
+
+#[tokio::test]
+async fn events_are_for_moderators_of_the_tenant_that_they_concern() {
+    let world = World::new().await;
+    let refused = Listener::open(world.connect("me"), to("system:*", From::Latest)).await;
+    assert_eq!(refused.err().unwrap().code(), Code::Forbidden);
+    let elsewhere = world.connect_as(caller("eye", "other", Role::Moderator));
+    let elsewhere = Listener::new(elsewhere, to("system:*", From::Latest)).await;
+    let eye = watch(&world, "system:message_received").await;
+    world.say("repo:main", "x").await;
+    assert_eq!(types(&eye, 1).await, ["message_received"]);
+    assert!(elsewhere.is_quiet().await);
+}
+
+#[tokio::test]
+async fn verdicts_are_events_unless_the_policy_says_otherwise() {
+    let world = World::new().await;
+    let mut policy = InspectionPolicy { enabled: true, mode: Mode::Enforce, ..InspectionPolicy::default() };
+    policy.block_on_probable_secret = true;
+    world.bus.inspector().reload(&policy).unwrap();
+    let eye = watch(&world, "system:casil_decision").await;
+    let leak = format!("AKIA{}", "Z7QX2LMN4PRS5TUV");
+    world.try_say("repo:main", &leak).await.unwrap_err();
+    let text = payload(&eye.records(1).await[0]);
+    for part in [
+        r#""severity":"warning""#,
+        r#""decision":"BLOCK","flags":["contains_probable_secret"],"place":"repo:main""#,
+        r#""reason_code":"CASIL_POLICY_BLOCKED_SECRET""#,
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    assert!(!text.contains("AKIA"), "{text}");
+    policy.metadata_to_telemetry = false;
+    world.bus.inspector().reload(&policy).unwrap();
+    world.try_say("repo:main", &leak).await.unwrap_err();
+    assert!(eye.is_quiet().await);
+}
+
+#[tokio::test]
+async fn the_end_is_told() {
+    let world = World::new().await;
+    let eye = watch(&world, "system:*").await;
+    world.bus.drain().await.unwrap();
+    assert_eq!(types(&eye, 1).await, [EventType::SystemStopped.as_str()]);
+}
