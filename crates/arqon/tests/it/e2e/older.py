@@ -278,6 +278,14 @@ def commands(a):
     assert heard["metadata"]["cron_job_id"] == job["job_id"], heard
 
 
+def operators(a, b):
+    joined = a.answer(a.send(type="operator.join", payload={"group": "older", "auth_token": "any"}))
+    assert joined["payload"]["data"]["agent"] == a.name, joined
+    b.data("op.group.dispatch", group="older", payload={"work": 1})
+    heard = a.hears({"work": 1})
+    assert (heard["channel"], heard["to_client"]) == ("pm", a.name), heard
+
+
 def inspection(a):
     a.data("op.casil.reload", enabled=True, mode="enforce", block_on_probable_secret=True)
     sent = a.send(type="message", room="science", channel="explore", payload={"key": "sk_live_" + secrets.token_hex(12)})
@@ -314,6 +322,7 @@ def main():
         channels(a, b)
         privately(a, b)
         commands(a)
+        operators(a, b)
         inspection(a)
         if not binary:
             violations(a)
