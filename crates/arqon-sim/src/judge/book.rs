@@ -387,7 +387,9 @@ impl Book {
         if hole.to.memory {
             return;
         }
-        if entry.reading.name.is_none() && hole.to.offset > from {
+        // Where damage took all that is known of its place in history, a reader begins anew, and is told so.
+        let anew = damaged && hole.reason == "epoch_changed";
+        if entry.reading.name.is_none() && (hole.to.offset > from || anew) {
             entry.last.insert(key, hole.to);
         }
         entry.holes.entry(hole.room.to_owned()).or_default().push((from, hole.to.offset));

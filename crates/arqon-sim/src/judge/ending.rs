@@ -59,7 +59,10 @@ impl Book {
         let first = |room: &str| reader.seen.get(room).and_then(|seen| seen.first()).copied();
         let has = |room: &str, offset: u64| {
             (!named(room) && self.is_excused(&reading.tenant, room, offset, first(room)))
-                || (!named(room) && self.unflushed && first(room).is_none() && !reader.holes.contains_key(room))
+                || (!named(room)
+                    && self.unflushed
+                    && first(room).is_none()
+                    && !reader.holes.contains_key(room))
                 || reader.seen.get(room).is_some_and(|seen| seen.contains(&offset))
                 || covered(&reader.holes, room, offset)
         };
