@@ -132,7 +132,10 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let mut headers = BTreeMap::new();
     loop {
         let mut text = String::new();
-        reader.read_line(&mut text)?;
+        // A head that ends before its empty line is a request that was cut off.
+        if reader.read_line(&mut text)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
         let Some((name, value)) = text.trim_end().split_once(':') else { break };
         headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
@@ -172,5 +175,19 @@ mod tests {
         let mut changed = signed(good);
         changed.body.push(b' ');
         assert!(!changed.is_signed_by(secret));
+    }
+    #[test]
+    fn a_request_that_was_cut_off_is_none() {
+        let receiver = Receiver::start();
+        let cut =
+            ["", "POST / HTTP/1.1\r\nwebhook-id: x\r\n", "POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\nab"];
+        for text in cut.into_iter().chain(["POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}"]) {
+            let mut stream = TcpStream::connect(receiver.addr).unwrap();
+            stream.write_all(text.as_bytes()).unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            let _closed_or_answered = stream.read_to_end(&mut Vec::new());
+        }
+        let requests = receiver.requests();
+        assert_eq!((requests.len(), &requests[0].body[..]), (1, &b"{}"[..]));
     }
 }
