@@ -1,11 +1,14 @@
 //! Messages, gaps and times as people read them and as machines do.
 
-use crate::terminal::{Paint, Style, harmless};
+use crate::options::Global;
+use crate::terminal::{Paint, Style, harmless, line};
 use arqon_client::{Gap, Position};
 use arqon_core::{Message, RoomKey, Tenant, Timestamp};
-use arqon_wire::{json, timestamp_text};
+use arqon_wire::{json, parse_timestamp, timestamp_text};
 use serde::Deserialize;
+use serde_json::Value;
 use std::borrow::Cow;
+use std::io;
 
 /// A message as one JSON line.
 pub(crate) fn message_json(message: &Message, position: Position) -> Vec<u8> {
@@ -62,6 +65,27 @@ pub(crate) fn clock(at: Timestamp) -> String {
     let text = timestamp_text(at);
     let seconds = text.get(..19).unwrap_or(&text).replace('T', " ");
     format!("{seconds}Z")
+}
+
+/// A text of an answer.
+pub(crate) fn text(value: &Value) -> String {
+    harmless(value.as_str().unwrap_or("-"))
+}
+
+/// A moment of an answer.
+pub(crate) fn time(value: &Value) -> String {
+    let at = value.as_str().and_then(|at| parse_timestamp("at", at).ok());
+    at.map_or_else(|| "-".to_owned(), clock)
+}
+
+/// The answer to a command: for machines as it came, for people as `text`, which is left out where only quiet is wanted of
+/// what did something.
+pub(crate) fn answer(global: &Global, answer: &Value, text: &str, did: bool) -> io::Result<()> {
+    match (global.json, global.quiet && did) {
+        (true, _) => line(&answer.to_string()),
+        (false, true) => Ok(()),
+        (false, false) => line(text),
+    }
 }
 
 /// `1.5 MiB`.

@@ -4,10 +4,9 @@ use crate::connect::{Outcome, block_on, with_client};
 use crate::failure::Failure;
 use crate::options::{Global, Patience};
 use crate::progress::grouped;
-use crate::show::{bytes, clock};
-use crate::terminal::{Paint, harmless, line, table};
+use crate::show::{self, bytes, time};
+use crate::terminal::{Paint, harmless, table};
 use arqon_client::Client;
-use arqon_wire::parse_timestamp;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -69,7 +68,7 @@ impl Channels {
                 Some(action) => action.run(&client).await?,
                 None => list(&client, self.room.as_deref()).await?,
             };
-            line(&if global.json { answer.to_string() } else { text })?;
+            show::answer(global, &answer, &text, false)?;
             Ok(ExitCode::SUCCESS)
         }))
     }
@@ -124,11 +123,6 @@ fn number(value: &Value) -> u64 {
 
 fn text(value: &Value) -> String {
     value.as_str().filter(|text| !text.is_empty()).map_or_else(|| "-".to_owned(), harmless)
-}
-
-fn time(value: &Value) -> String {
-    let at = value.as_str().and_then(|at| parse_timestamp("at", at).ok());
-    at.map_or_else(|| "-".to_owned(), clock)
 }
 
 fn rooms(answer: &Value) -> Vec<Vec<String>> {

@@ -3,11 +3,10 @@
 use crate::connect::{Outcome, block_on, with_client};
 use crate::failure::Failure;
 use crate::options::{Global, Patience, duration};
-use crate::show::clock;
-use crate::terminal::{Paint, harmless, line, table};
+use crate::show::{self, text, time};
+use crate::terminal::{Paint, harmless, table};
 use arqon_client::{Client, Payload};
 use arqon_core::Target;
-use arqon_wire::parse_timestamp;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -142,22 +141,9 @@ impl Cron {
             Action::Cancel(job) => (ask("op.cron.cancel", job).await?, format!("cancelled {}", job.id)),
         };
         let shows = matches!(self.action, Action::List | Action::Show(_));
-        match (global.json, global.quiet && !shows) {
-            (true, _) => line(&answer.to_string())?,
-            (false, true) => {}
-            (false, false) => line(&text)?,
-        }
+        show::answer(global, &answer, &text, !shows)?;
         Ok(ExitCode::SUCCESS)
     }
-}
-
-fn text(value: &Value) -> String {
-    harmless(value.as_str().unwrap_or("-"))
-}
-
-fn time(value: &Value) -> String {
-    let at = value.as_str().and_then(|at| parse_timestamp("at", at).ok());
-    at.map_or_else(|| "-".to_owned(), clock)
 }
 
 fn list(paint: Paint, answer: &Value) -> String {

@@ -2,10 +2,9 @@
 
 use crate::connect::{Outcome, block_on, with_client};
 use crate::options::{Global, Patience};
-use crate::show::clock;
-use crate::terminal::{Paint, harmless, line, table};
+use crate::show::{self, text, time};
+use crate::terminal::{Paint, line, table};
 use arqon_client::Client;
-use arqon_wire::parse_timestamp;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -77,19 +76,11 @@ impl DeadLetters {
     }
 
     async fn act(&self, global: &Global, client: &Client) -> Result<(), crate::failure::Failure> {
-        let show = |answer: &Value, text: String| match (global.json, global.quiet) {
-            (true, _) => line(&answer.to_string()),
-            (false, true) => Ok(()),
-            (false, false) => line(&text),
-        };
         match &self.action {
             Action::List { subscription, limit, cursor } => {
                 let args = json!({ "subscription": subscription, "limit": limit, "cursor": cursor });
                 let answer = client.call("list_dead_letters", args).await?;
-                match global.json {
-                    true => line(&answer.to_string())?,
-                    false => line(&list(Paint::stdout(), &answer))?,
-                }
+                show::answer(global, &answer, &list(Paint::stdout(), &answer), false)?;
             }
             Action::Show { id } => {
                 let letter = client.call("get_dead_letter", json!({ "id": id })).await?;
@@ -99,11 +90,11 @@ impl DeadLetters {
                 let answer = client.call("replay_dead_letter", json!({ "id": id })).await?;
                 let text =
                     format!("replayed {id}: now at {}", answer["position"].as_str().unwrap_or("its place"));
-                show(&answer, text)?;
+                show::answer(global, &answer, &text, true)?;
             }
             Action::Delete { id } => {
                 let answer = client.call("delete_dead_letter", json!({ "id": id })).await?;
-                show(&answer, format!("deleted {id}"))?;
+                show::answer(global, &answer, &format!("deleted {id}"), true)?;
             }
         }
         Ok(())
@@ -125,15 +116,13 @@ fn list(paint: Paint, answer: &Value) -> String {
 }
 
 fn row(letter: &Value) -> Vec<String> {
-    let text = |value: &Value| harmless(value.as_str().unwrap_or("-"));
     let message = &letter["message"];
-    let at = letter["at"].as_str().and_then(|at| parse_timestamp("at", at).ok());
     vec![
         text(&letter["id"]),
         text(&letter["subscription"]),
         format!("{}:{}", text(&message["room"]), text(&message["channel"])),
         letter["deliveries"].to_string(),
-        at.map_or_else(|| "-".to_owned(), clock),
+        time(&letter["at"]),
         text(&letter["reason"]),
     ]
 }

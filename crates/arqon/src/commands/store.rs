@@ -3,10 +3,9 @@
 use crate::connect::{Outcome, block_on, with_client};
 use crate::failure::Failure;
 use crate::options::{Global, Patience, duration};
-use crate::show::clock;
+use crate::show::{self, text, time};
 use crate::terminal::{Paint, harmless, line, table};
 use arqon_client::Client;
-use arqon_wire::parse_timestamp;
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -152,11 +151,7 @@ impl Store {
             }
         };
         let changes = matches!(self.action, Action::Set { .. } | Action::Delete { .. });
-        match (global.json, global.quiet && changes) {
-            (true, _) => line(&answer.to_string())?,
-            (false, true) => {}
-            (false, false) => line(&text)?,
-        }
+        show::answer(global, &answer, &text, changes)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -208,11 +203,6 @@ async fn get(global: &Global, client: &Client, place: &Place, text: bool) -> Out
     Ok(ExitCode::from(u8::from(!answer.found)))
 }
 
-fn time(value: &Value) -> String {
-    let at = value.as_str().and_then(|at| parse_timestamp("at", at).ok());
-    at.map_or_else(|| "-".to_owned(), clock)
-}
-
 fn list(paint: Paint, answer: &Value) -> String {
     let entries = answer["entries"].as_array().map(Vec::as_slice).unwrap_or_default();
     let more =
@@ -221,7 +211,6 @@ fn list(paint: Paint, answer: &Value) -> String {
         return "no keys; `arqon store set KEY VALUE` makes one".to_owned();
     }
     let head = ["KEY", "VERSION", "OWNER", "CHANGED", "BY", "UNTIL"].map(str::to_owned).to_vec();
-    let text = |value: &Value| harmless(value.as_str().unwrap_or("-"));
     let rows = entries.iter().map(|one| {
         let owner = if one["owner_only"] == true {
             format!("{} only", text(&one["owner"]))
@@ -244,7 +233,7 @@ fn history(paint: Paint, answer: &Value) -> String {
     let rows = versions.iter().map(|one| {
         let value =
             if one["value"].is_null() { "deleted".to_owned() } else { harmless(&one["value"].to_string()) };
-        let by = harmless(one["updated_by"].as_str().unwrap_or("-"));
+        let by = text(&one["updated_by"]);
         vec![one["version"].to_string(), time(&one["updated_at"]), by, value]
     });
     table(paint, &std::iter::once(head).chain(rows).collect::<Vec<_>>())

@@ -2,7 +2,8 @@
 
 use crate::connect::{Outcome, block_on, with_client};
 use crate::options::{Global, Patience};
-use crate::terminal::{Paint, harmless, line, table};
+use crate::show::{self, text};
+use crate::terminal::{Paint, table};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -51,7 +52,7 @@ impl Subscriptions {
                     (answer, format!("deleted {name}"))
                 }
             };
-            line(&if global.json { answer.to_string() } else { text })?;
+            show::answer(global, &answer, &text, false)?;
             Ok(ExitCode::SUCCESS)
         }))
     }
@@ -70,7 +71,6 @@ fn list(paint: Paint, answer: &Value) -> String {
 }
 
 fn rows_of(one: &Value) -> Vec<Vec<String>> {
-    let text = |value: &Value| harmless(value.as_str().unwrap_or("-"));
     let held = if one["held"] == true { "yes" } else { "no" };
     let row = |room: String, seen: String, pending: String| {
         vec![text(&one["name"]), text(&one["pattern"]), held.to_owned(), room, seen, pending]

@@ -2,10 +2,9 @@
 
 use crate::connect::{Outcome, block_on, with_client};
 use crate::options::{Global, Patience, duration};
-use crate::show::clock;
-use crate::terminal::{Paint, harmless, line, table};
+use crate::show::{self, text, time};
+use crate::terminal::{Paint, harmless, table};
 use arqon_client::Client;
-use arqon_wire::parse_timestamp;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
@@ -111,17 +110,9 @@ impl Webhook {
         };
         // The secret is shown once: being quiet does not swallow it.
         let shows = !matches!(self.action, Action::Remove { .. });
-        match (global.json, global.quiet && !shows) {
-            (true, _) => line(&answer.to_string())?,
-            (false, true) => {}
-            (false, false) => line(&text)?,
-        }
+        show::answer(global, &answer, &text, !shows)?;
         Ok(ExitCode::SUCCESS)
     }
-}
-
-fn text(value: &Value) -> String {
-    harmless(value.as_str().unwrap_or("-"))
 }
 
 fn list(paint: Paint, answer: &Value) -> String {
@@ -137,8 +128,7 @@ fn list(paint: Paint, answer: &Value) -> String {
 
 fn row(rule: &Value) -> Vec<String> {
     let state = rule["problem"].as_str().map_or_else(|| "on".to_owned(), harmless);
-    let last = rule["last_delivered_at"].as_str().and_then(|at| parse_timestamp("at", at).ok());
-    let last = last.map_or_else(|| "-".to_owned(), clock);
+    let last = time(&rule["last_delivered_at"]);
     let (posted, given_up) = (rule["delivered"].to_string(), rule["given_up"].to_string());
     let (id, url, pattern, owner) =
         (text(&rule["rule_id"]), text(&rule["url"]), text(&rule["pattern"]), text(&rule["owner"]));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// `cargo xtask test` makes this environment and says where it is.
-pub(super) fn python() -> PathBuf {
+fn python() -> PathBuf {
     let made = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/python/bin/python");
     let python = std::env::var_os("ARQON_TEST_PYTHON").map_or_else(|| PathBuf::from(made), PathBuf::from);
     assert!(
@@ -17,7 +17,7 @@ pub(super) fn python() -> PathBuf {
 }
 
 /// Runs a script against a bus.
-fn run(script: &str, site: &Site, bus: &Bus) {
+pub(super) fn run(script: &str, site: &Site, bus: &Bus) {
     let script = format!("{}/tests/it/e2e/{script}", env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new(python());
     command.arg(script).env("ARQON_URL", site.url()).env("ARQON_TOKEN", site.token());
