@@ -356,17 +356,36 @@ fn read_head(f: &mut Fields<'_>) -> Option<PartHead> {
     })
 }
 
+/// What a sidecar begins with.
+struct Preamble {
+    identity: Identity,
+    /// Length and checksum of the directory behind it.
+    directory: (usize, u32),
+    /// The length of the whole file.
+    bytes: u64,
+}
+
+impl Preamble {
+    fn read(bytes: &[u8]) -> Option<Preamble> {
+        let mut f = Fields(bytes.get(..PREAMBLE)?);
+        if f.u64()? != MAGIC {
+            return None;
+        }
+        let identity = Identity { log_id: f.u64()?, segment: f.u64()?, generation: f.u32()? };
+        let directory = (f.u32()? as usize, f.u32()?);
+        let length = f.u64()?;
+        let used = PREAMBLE - f.0.len();
+        (f.u32()? == crc32c(&bytes[..used])).then_some(Preamble { identity, directory, bytes: length })
+    }
+}
+
 /// Which log a sidecar says that it is of, if its preamble is whole.
 pub(crate) fn log_id(disk: &dyn Disk, segment: u64, generation: u32) -> Option<u64> {
     let file = disk.open(&sidecar_path(segment, generation)).ok()?;
     let mut head = [0; PREAMBLE];
     let n = file.read_at(&mut head, 0).ok()?;
-    let mut f = Fields(&head[..n]);
-    let (magic, log_id, said) = (f.u64()?, f.u64()?, f.u64()?);
-    f.take(size_of::<u32>() * 3 + size_of::<u64>())?;
-    let used = n - f.0.len();
-    let whole = f.u32()? == crc32c(&head[..used]);
-    (whole && magic == MAGIC && said == segment).then_some(log_id)
+    let identity = Preamble::read(&head[..n])?.identity;
+    (identity.segment == segment).then_some(identity.log_id)
 }
 
 /// Reads the directory of a sidecar; `None` when there is none that can be believed.
@@ -375,14 +394,8 @@ pub(crate) fn open(disk: &dyn Disk, identity: Identity) -> Option<Directory> {
     let mut head = vec![0; FIRST_READ];
     let n = file.read_at(&mut head, 0).ok()?;
     head.truncate(n);
-    let mut f = Fields(head.get(..PREAMBLE)?);
-    if f.u64()? != MAGIC || f.u64()? != identity.log_id || f.u64()? != identity.segment {
-        return None;
-    }
-    let (generation, len, crc, bytes) = (f.u32()?, f.u32()? as usize, f.u32()?, f.u64()?);
-    let used = PREAMBLE - f.0.len();
-    let fits = generation == identity.generation && file.size().ok()? == bytes && (len as u64) < bytes;
-    if f.u32()? != crc32c(&head[..used]) || !fits {
+    let Preamble { identity: said, directory: (len, crc), bytes } = Preamble::read(&head)?;
+    if said != identity || file.size().ok()? != bytes || len as u64 >= bytes {
         return None;
     }
     let mut body = vec![0; len];
