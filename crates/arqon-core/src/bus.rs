@@ -115,7 +115,7 @@ struct Shared {
 }
 
 /// Locks without caring for poison: every holder leaves the state whole, since none can panic half-way.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -19,11 +19,12 @@ pub use verdict::{
     Decision, FINDINGS_MAX, Finding, Flags, Part, Reason, Redacted, Risk, Told, Traffic, Verdict,
 };
 
+use crate::bus::lock;
 use arc_swap::ArcSwapOption;
 use look::{Found, Task, look};
 use policy::Compiled;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// A message as inspection sees it: raw JSON, nothing parsed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -118,7 +119,7 @@ impl Inspector {
 
     /// Held by whoever reads the policy to put a changed one in its place.
     pub(crate) fn one_change(&self) -> MutexGuard<'_, ()> {
-        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.changing)
     }
 
     /// How many messages had which verdict.

@@ -278,17 +278,20 @@ impl Consumer {
         let Some(room) = state.rooms.get_mut(room) else {
             return Ok((0, which.iter().filter_map(single).collect()));
         };
-        let mut done = 0;
+        let (mut done, mut heard) = (0, 0);
         for which in which {
             for offset in room.meant_by(which) {
                 let Some(pending) = room.pending.remove(&offset) else { continue };
                 room.dirty = true;
                 done += usize::from(pending.stage != Stage::Told);
                 if let Stage::Out(_) = pending.stage {
-                    room.hear(offset);
+                    heard = heard.max(offset);
                     state.out -= 1;
                 }
             }
+        }
+        if heard > 0 {
+            room.hear(heard);
         }
         state.crowded &= done == 0;
         let ahead = which.iter().filter_map(single).filter(|position| position.offset > room.seen);

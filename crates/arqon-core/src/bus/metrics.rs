@@ -2,6 +2,7 @@
 
 use super::Bus;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// How a metric behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,14 +58,18 @@ counters! {
 }
 
 impl Bus {
+    /// Since the start.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.shared.env.clock.monotonic().saturating_sub(self.shared.started)
+    }
+
     /// Every number of the bus, for metrics and status.
     pub fn metrics(&self) -> Vec<Metric> {
         let shared = &self.shared;
         let mut list = shared.counters.list();
         let log = shared.log.stats();
-        let uptime = shared.env.clock.monotonic().saturating_sub(shared.started);
         let gauges = [
-            ("uptime_seconds", "Seconds since the start.", uptime.as_secs_f64()),
+            ("uptime_seconds", "Seconds since the start.", self.uptime().as_secs_f64()),
             ("active_connections", "Open connections of all transports.", shared.connections.count() as f64),
             ("subscriptions", "Live subscriptions.", shared.connections.subscriptions() as f64),
             ("durable_subscriptions", "Named subscriptions in memory.", shared.consumers.count() as f64),

@@ -51,7 +51,7 @@ impl Bus {
         ctx.require_subscribe(pattern)?;
         let rooms = match pattern.only_room() {
             Some(room) => vec![room],
-            None => self.rooms(ctx).await?.into_iter().map(|info| info.room).collect(),
+            None => self.room_names(ctx).await?,
         };
         let filter = ChannelFilter::of(pattern);
         let mut all = Found::default();

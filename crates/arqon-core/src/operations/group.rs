@@ -1,9 +1,10 @@
 //! `op.group.*`.
 
 use super::Call;
+use super::messages::raw;
 use crate::operators::groups::{self, Strategy, Work};
-use crate::value::{Args, Value, missing, wrong};
-use crate::{Delivery, Error, Result};
+use crate::value::{Args, Value, missing};
+use crate::{Delivery, Result};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use std::time::Duration;
@@ -12,12 +13,7 @@ use std::time::Duration;
 const WINDOW: Duration = Duration::from_secs(5);
 
 fn payload(args: &mut Args) -> Result<Bytes> {
-    match args.take("payload") {
-        Some(Value::Raw(bytes)) if bytes.first() == Some(&b'{') => Ok(bytes),
-        Some(Value::Raw(_)) => Err(Error::invalid("args.payload", "expected an object")),
-        Some(other) => Err(wrong("payload", "an object", &other)),
-        None => Err(missing("payload", "an object")),
-    }
+    raw(args, "payload")?.ok_or_else(|| missing("payload", "an object"))
 }
 
 pub(super) fn join(mut call: Call) -> BoxFuture<'static, Result<Value>> {

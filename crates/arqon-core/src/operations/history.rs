@@ -2,13 +2,12 @@
 
 use super::Call;
 use super::messages::in_arg;
+use super::moment::read;
 use crate::bus::{Found, Window};
 use crate::operators::history;
 use crate::value::{Args, Value, missing};
 use crate::{Delivery, Error, Pattern, Record, Result, Timestamp};
 use futures_util::future::BoxFuture;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -62,12 +61,6 @@ fn moment(args: &mut Args, name: &str) -> Result<Option<Timestamp>> {
             .with_reason("INVALID_TIMESTAMP")
     };
     found.map(Some).ok_or_else(wrong)
-}
-
-fn read(text: &str) -> Option<Timestamp> {
-    let by_clock = || TimeZone::UTC.to_timestamp(text.parse::<DateTime>().ok()?).ok();
-    let instant = text.parse::<jiff::Timestamp>().ok().or_else(by_clock)?;
-    u64::try_from(instant.as_microsecond()).ok().map(Timestamp)
 }
 
 fn entry(record: Arc<Record>) -> Value {

@@ -28,7 +28,8 @@ pub(super) fn in_arg<T>(name: &str, result: Result<T>) -> Result<T> {
     result.map_err(|e| e.with_field(format!("args.{name}")))
 }
 
-fn raw(args: &mut Args, name: &str) -> Result<Option<Bytes>> {
+/// A JSON object that is kept as it is.
+pub(super) fn raw(args: &mut Args, name: &str) -> Result<Option<Bytes>> {
     match args.take(name) {
         None => Ok(None),
         Some(Value::Raw(bytes)) if bytes.first() == Some(&b'{') => Ok(Some(bytes)),

@@ -8,17 +8,18 @@ use jiff::tz::TimeZone;
 /// An optional moment: RFC 3339, or the same without an offset, which means UTC.
 pub(super) fn moment(args: &mut Args, name: &str) -> Result<Option<Timestamp>> {
     let Some(text) = args.text(name)? else { return Ok(None) };
-    let found = instant(&text).and_then(|at| u64::try_from(at.as_microsecond()).ok());
-    found.map(|micros| Some(Timestamp(micros))).ok_or_else(|| {
+    read(&text).map(Some).ok_or_else(|| {
         let shown: String = text.chars().take(40).collect();
         let what = format!("`{shown}` is not a time; expected RFC 3339 such as `2026-11-21T12:00:00Z`");
         Error::invalid(format!("args.{name}"), what).with_reason("INVALID_TIMESTAMP")
     })
 }
 
-fn instant(text: &str) -> Option<jiff::Timestamp> {
-    let plain = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok();
-    text.parse().ok().or_else(|| plain().map(|zoned| zoned.timestamp()))
+/// What a text says of a moment.
+pub(super) fn read(text: &str) -> Option<Timestamp> {
+    let by_clock = || TimeZone::UTC.to_timestamp(text.parse::<DateTime>().ok()?).ok();
+    let instant = text.parse::<jiff::Timestamp>().ok().or_else(by_clock)?;
+    u64::try_from(instant.as_microsecond()).ok().map(Timestamp)
 }
 
 #[cfg(test)]
@@ -26,7 +27,7 @@ mod tests {
     use super::*;
     use crate::value::Value;
 
-    fn read(text: &str) -> Result<Option<Timestamp>> {
+    fn asked(text: &str) -> Result<Option<Timestamp>> {
         moment(&mut Args::new([("since".to_owned(), Value::from(text))].into()), "since")
     }
 
@@ -39,10 +40,10 @@ mod tests {
             "2026-11-21T12:00:00",
             "2026-11-21 12:00:00",
         ] {
-            assert_eq!(read(text).unwrap(), noon, "{text}");
+            assert_eq!(asked(text).unwrap(), noon, "{text}");
         }
         for text in ["yesterday", "", "1969-12-31T23:59:59Z", "12:00"] {
-            let error = read(text).unwrap_err();
+            let error = asked(text).unwrap_err();
             assert_eq!(
                 (error.field(), error.reason()),
                 (Some("args.since"), Some("INVALID_TIMESTAMP")),

@@ -1,21 +1,16 @@
 //! `op.omega.*`.
 
 use super::Call;
-use super::messages::limit;
+use super::messages::{limit, raw};
+use crate::Result;
 use crate::operators::omega::{Event, Substrate, Which};
-use crate::value::{Args, Value, wrong};
-use crate::{Error, Result};
+use crate::value::{Args, Value};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 /// A JSON object that is kept as it is; an empty one if it is absent.
 fn object(args: &mut Args, name: &str) -> Result<Bytes> {
-    match args.take(name) {
-        None => Ok(Bytes::from_static(b"{}")),
-        Some(Value::Raw(bytes)) if bytes.first() == Some(&b'{') => Ok(bytes),
-        Some(Value::Raw(_)) => Err(Error::invalid(format!("args.{name}"), "expected an object")),
-        Some(other) => Err(wrong(name, "an object", &other)),
-    }
+    Ok(raw(args, name)?.unwrap_or_else(|| Bytes::from_static(b"{}")))
 }
 
 fn which(args: &mut Args) -> Result<Which> {

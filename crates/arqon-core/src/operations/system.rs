@@ -2,7 +2,6 @@
 
 use super::moment::moment;
 use super::{Call, Category, Operation, all, find, unknown};
-use crate::bus::Metric;
 use crate::pattern::Pattern;
 use crate::port::Grant;
 use crate::value::Value;
@@ -107,10 +106,9 @@ pub(super) fn status(mut call: Call) -> BoxFuture<'static, Result<Value>> {
         call.done()?;
         let (bus, ctx) = (&call.bus, &call.ctx);
         let problem = bus.readiness().err().map(|e| e.to_string());
-        let metrics = bus.metrics();
-        let uptime = metrics.iter().find(|m| m.name == "uptime_seconds").map_or(0.0, |m| m.value);
+        let uptime = bus.uptime().as_secs_f64();
         // They count all tenants: no count crosses the wall between them.
-        let numbers = || metrics.iter().map(|m: &Metric| (m.name.to_owned(), number(m.value))).collect();
+        let numbers = || bus.metrics().into_iter().map(|m| (m.name.to_owned(), number(m.value))).collect();
         let metrics_for_all =
             if ctx.principal.role == Role::System { Value::Map(numbers()) } else { Value::Null };
         let you = Value::map([

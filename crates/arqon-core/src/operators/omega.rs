@@ -5,7 +5,7 @@
 //! survive a restart; of the events the newest of each tenant are kept in memory.
 
 use super::damaged;
-use crate::bus::{Bus, Publish};
+use crate::bus::{Bus, Publish, lock};
 use crate::codec::{number, put, read_number, take, text};
 use crate::env::Env;
 use crate::hash::Map;
@@ -13,7 +13,7 @@ use crate::port::{DocKey, Durability, Expect, Records, Scan, Write};
 use crate::{Address, Code, Ctx, Error, Kind, Principal, Result, Role, Target, Tenant, Timestamp};
 use bytes::Bytes;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 const SPACE: &str = "omega";
 const FORMAT: u64 = 1;
@@ -107,7 +107,7 @@ impl Omega {
     }
 
     fn events(&self) -> MutexGuard<'_, Map<Tenant, VecDeque<Arc<Event>>>> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.events)
     }
 
     /// Registers a substrate.

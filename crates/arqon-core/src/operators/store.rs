@@ -11,13 +11,14 @@ pub(crate) use entry::Entry;
 pub(crate) use place::{Namespace, Place};
 
 use super::{TRIES, damaged, too_contended};
+use crate::bus::lock;
 use crate::env::Clock;
 use crate::hash::Map;
 use crate::port::{Doc, DocKey, Durability, Expect, Found, Records, Scan, StoreError, StoreErrorKind, Write};
 use crate::{Code, Ctx, Error, Result, Tenant, Timestamp};
 use bytes::Bytes;
 use place::{may_read, may_write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const SPACE: &str = "store";
@@ -229,7 +230,7 @@ impl Store {
     async fn admit_key(&self, tenant: &Tenant, now: Timestamp) -> Result<()> {
         let moment = self.clock.monotonic();
         let known = {
-            let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut counts = lock(&self.counts);
             let count = counts.get_mut(tenant);
             if let Some(count) = count.filter(|count| count.keys < KEYS_MAX) {
                 count.keys += 1;
@@ -241,7 +242,7 @@ impl Store {
         let keys = if is_recent { KEYS_MAX } else { self.count(tenant, now).await? };
         if !is_recent {
             let count = Count { keys: keys + 1, counted_at: moment };
-            self.counts.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), count);
+            lock(&self.counts).insert(tenant.clone(), count);
         }
         if keys < KEYS_MAX {
             return Ok(());

@@ -10,14 +10,14 @@ mod rule;
 pub(crate) use rule::{Rule, Standing};
 
 use super::{damaged, is_owner, require_owner};
-use crate::bus::Bus;
+use crate::bus::{Bus, lock};
 use crate::env::Env;
 use crate::port::{DocKey, Durability, Expect, Outbound, Receiver, Records, Scan, Write};
 use crate::{Code, Ctx, Error, Pattern, Result, Tenant};
 use courier::Courier;
 use rule::RuleKey;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 const SPACE: &str = "webhooks";
@@ -52,7 +52,7 @@ impl Webhooks {
     }
 
     fn rules(&self) -> MutexGuard<'_, BTreeMap<RuleKey, Arc<Standing>>> {
-        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.rules)
     }
 
     fn outbound(&self) -> Result<&Arc<dyn Outbound>> {

@@ -2,9 +2,10 @@
 //!
 //! Invariant: a job that was taken because it is due is not taken again until it has been put back.
 
+use crate::bus::lock;
 use crate::{Code, Ctx, Error, Result, Tenant, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 /// Which job of which tenant.
@@ -53,7 +54,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 impl Agenda {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// Makes room for a new job, which is not due until it is put.

@@ -1,12 +1,13 @@
 //! One rule as it is kept, and how it does. Layout: format 1, then the fields in the order of the struct, numbers as LEB128
 //! and texts with their length.
 
+use crate::bus::lock;
 use crate::codec::{number, put, read_number, take, text};
 use crate::port::Receiver;
 use crate::{Ctx, Pattern, Principal, Role, Tenant, Timestamp};
 use bytes::Bytes;
 use futures_channel::oneshot;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 const FORMAT: u64 = 1;
@@ -134,18 +135,18 @@ impl Standing {
     }
 
     pub(super) fn change(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.progress)
     }
 
     /// Ends its courier, wherever it stands.
     pub(super) fn stop(&self) {
-        drop(self.stop.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(lock(&self.stop).take());
     }
 
     /// Resolves when it is to end.
     pub(super) fn stopped(&self) -> oneshot::Receiver<()> {
         let (stop, stopped) = oneshot::channel();
-        *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(stop);
+        *lock(&self.stop) = Some(stop);
         stopped
     }
 }
