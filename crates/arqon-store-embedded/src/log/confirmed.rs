@@ -43,27 +43,30 @@ pub(crate) struct Slots {
 /// Reads the newer slot that is whole, and what is left of them.
 pub(crate) fn read(disk: &dyn Disk) -> (Option<Confirmed>, Slots) {
     let Ok(file) = disk.open(PATH) else { return (None, Slots::default()) };
-    let slots: Vec<Confirmed> = [0, SLOT].into_iter().filter_map(|at| read_slot(&*file, at)).collect();
-    let blank = [0, SLOT].into_iter().filter(|at| is_blank(&*file, *at)).count();
-    let whole = slots.len();
-    let newest = slots.into_iter().max_by_key(|c| c.turn);
-    (newest, Slots { whole, harmed: 2usize.saturating_sub(whole + blank) })
+    let (mut newest, mut slots) = (None::<Confirmed>, Slots::default());
+    for at in [0, SLOT] {
+        let mut bytes = [0; 128];
+        let n = file.read_at(&mut bytes, at).unwrap_or(0);
+        match read_slot(&bytes[..n]) {
+            Some(found) => {
+                slots.whole += 1;
+                newest = newest.into_iter().chain([found]).max_by_key(|c| c.turn);
+            }
+            // It was never written.
+            None if n == bytes.len() && bytes.iter().all(|b| *b == 0) => {}
+            None => slots.harmed += 1,
+        }
+    }
+    (newest, slots)
 }
 
-fn is_blank(file: &dyn DiskFile, at: u64) -> bool {
-    let mut bytes = [0; 128];
-    file.read_at(&mut bytes, at).is_ok_and(|n| n == bytes.len() && bytes.iter().all(|b| *b == 0))
-}
-
-fn read_slot(file: &dyn DiskFile, at: u64) -> Option<Confirmed> {
-    let mut bytes = [0; 128];
-    let n = file.read_at(&mut bytes, at).ok()?;
-    let mut f = Fields(&bytes[..n]);
+fn read_slot(bytes: &[u8]) -> Option<Confirmed> {
+    let mut f = Fields(bytes);
     if f.u64()? != MAGIC {
         return None;
     }
     let confirmed = Confirmed { log_id: f.u64()?, turn: f.u64()?, tail: Tail::read(&mut f)? };
-    let used = n - f.0.len();
+    let used = bytes.len() - f.0.len();
     (f.u32()? == crc32c(&bytes[..used])).then_some(confirmed)
 }
 

@@ -92,7 +92,7 @@ pub(crate) fn unflushed(survey: &Survey) -> u64 {
 pub(crate) fn lost_with_journal(survey: &Survey) -> u64 {
     match survey.journal.harmed {
         false => 0,
-        true => survey.trims.removed_after(0).saturating_add(1) * held(&(0, survey.segment_bytes)),
+        true => survey.trims.removed_after(0).saturating_add(1) * records_most(survey.segment_bytes),
     }
 }
 
@@ -163,7 +163,7 @@ fn distrust(survey: &Survey, room: &mut Merged, trim: Option<&RoomTrim>) {
     }
     let grave = trim.and_then(|trim| trim.grave.as_ref()).map_or(0, |grave| grave.as_of);
     let last = room.heads.iter().map(|(i, _)| survey.segments[*i].id).fold(grave, u64::max);
-    room.doubt += survey.trims.removed_after(last) * held(&(0, survey.segment_bytes));
+    room.doubt += survey.trims.removed_after(last) * records_most(survey.segment_bytes);
 }
 
 /// Offsets that were trimmed had been given out. Where the records do not come so far, the end is gone and nothing else may

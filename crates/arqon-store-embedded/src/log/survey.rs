@@ -14,6 +14,7 @@ use crate::disk::Disk;
 use arqon_core::Timestamp;
 use arqon_core::port::StoreError;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Range;
 use std::io;
 
 /// How thoroughly to look.
@@ -184,7 +185,7 @@ fn take(disk: &dyn Disk, depth: Depth) -> io::Result<Survey> {
         let what = format!("`log/trim.{number}` has damaged entries: some trimmed records may be back");
         survey.faults.push(what);
     }
-    let sealed = last_sealed(disk, log_id, &names.sidecars, &survey.trims);
+    let sealed = |from, trims: &TrimState| last_sealed(disk, log_id, names.sidecars.range(from..), trims);
     let newest = newest(&mut survey, &mut headers, sealed);
     let confirmed = survey.confirmed;
     survey.segment_bytes =
@@ -219,13 +220,13 @@ fn take(disk: &dyn Disk, depth: Depth) -> io::Result<Survey> {
 /// wrong number would make the log look for years of files.
 const HOLE_MOST: u64 = 10_000;
 
-/// The last segment that has a sidecar; 0 where none has. It is enough to know that the segment was there.
-fn last_sealed(disk: &dyn Disk, log_id: u64, sidecars: &BTreeMap<u64, Vec<u32>>, trims: &TrimState) -> u64 {
+/// The last segment that has one of these sidecars; 0 where none has. It is enough to know that the segment was there.
+fn last_sealed(disk: &dyn Disk, log_id: u64, sidecars: Range<'_, u64, Vec<u32>>, trims: &TrimState) -> u64 {
     let whole = |(segment, generations): &(&u64, &Vec<u32>)| {
         let identity = |generation: &u32| Identity { log_id, segment: **segment, generation: *generation };
         generations.iter().any(|generation| sidecar::open(disk, identity(generation)).is_some())
     };
-    let kept = sidecars.iter().rev().filter(|(segment, _)| !trims.is_removed(**segment));
+    let kept = sidecars.rev().filter(|(segment, _)| !trims.is_removed(**segment));
     kept.take(SIDECARS_MOST).find(whole).map_or(0, |(segment, _)| *segment)
 }
 
@@ -233,7 +234,12 @@ fn last_sealed(disk: &dyn Disk, log_id: u64, sidecars: &BTreeMap<u64, Vec<u32>>,
 const SIDECARS_MOST: usize = 100;
 
 /// The number of the newest segment. What names one far beyond those that can be read is not believed, and said.
-fn newest(survey: &mut Survey, headers: &mut BTreeMap<u64, (u32, Header)>, sealed: u64) -> u64 {
+/// `sealed` answers with the last segment, from one on, that has a sidecar.
+fn newest(
+    survey: &mut Survey,
+    headers: &mut BTreeMap<u64, (u32, Header)>,
+    sealed: impl FnOnce(u64, &TrimState) -> u64,
+) -> u64 {
     let read = headers.iter().filter(|(_, (_, header))| header.is_some()).map(|(id, _)| *id).max();
     let most = read.unwrap_or(0).max(survey.trims.removed_below).saturating_add(HOLE_MOST);
     let beyond: Vec<u64> = headers.keys().copied().filter(|id| *id > most).collect();
@@ -251,7 +257,7 @@ fn newest(survey: &mut Survey, headers: &mut BTreeMap<u64, (u32, Header)>, seale
     let last = headers.keys().max().copied().unwrap_or(0);
     // A segment gets its sidecar, and may be deleted, after the next one was begun.
     let deleted = survey.trims.removed.last().copied().max(survey.trims.removed_below.checked_sub(1));
-    let before = sealed.max(deleted.unwrap_or(0));
+    let before = sealed(last, &survey.trims).max(deleted.unwrap_or(0));
     let last = if (last..most).contains(&before) { before + 1 } else { last };
     if before >= most {
         let what = format!("something tells of segment {before}, far beyond all others: not believed");

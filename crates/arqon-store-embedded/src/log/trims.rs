@@ -203,7 +203,6 @@ pub(crate) struct TrimJournal {
 }
 
 /// Flushes the journal from another thread.
-#[derive(Default)]
 pub(crate) struct Flusher {
     file: Mutex<Option<Arc<dyn DiskFile>>>,
     /// A flush failed: what the file holds is not trusted any more, and a new one is to be made.

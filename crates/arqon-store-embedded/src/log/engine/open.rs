@@ -8,7 +8,7 @@ use super::{Engine, roll};
 use crate::disk::{Disk, DiskFile, Locking};
 use crate::log::confirmed::ConfirmedFile;
 use crate::log::format::{
-    BLOCK, ENTRY, EntryKind, EntryWords, PAGE, Tail, put_entry, put_room, segment_path,
+    BLOCK, EntryKind, EntryWords, PAGE, Tail, entry_bytes, put_entry, put_room, segment_path,
 };
 use crate::log::merge::{Merged, lost_with_journal, merge, nameless, unflushed};
 use crate::log::room::{ActivePart, Segment};
@@ -193,10 +193,10 @@ impl Engine {
         }
         for key in rooms {
             self.ready()?;
+            let w = self.by_key[key];
             let mut names = Vec::new();
-            put_room(&mut names, key, &self.writers[self.by_key[key]].lineage);
-            let needed =
-                (self.block.bytes.len() + BLOCK + ENTRY + names.len()).next_multiple_of(8) as u64 + 8;
+            put_room(&mut names, key, &self.writers[w].lineage);
+            let needed = (self.block.bytes.len() + BLOCK + entry_bytes(names.len()) + 8) as u64;
             let left = self.active.as_ref().map_or(0, |active| active.len.saturating_sub(self.tail.end));
             if needed > left {
                 self.write_announcement(true)?;
@@ -204,7 +204,6 @@ impl Engine {
             if self.block.bytes.is_empty() {
                 self.begin_block();
             }
-            let w = self.by_key[key];
             let writer = &mut self.writers[w];
             let Some(active) = &mut self.active else { continue };
             let number = active.rooms;
