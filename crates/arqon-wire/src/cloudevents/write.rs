@@ -120,7 +120,8 @@ fn write_data(out: &mut Vec<u8>, message: &Message, kept: Option<&Members<'_>>) 
     let payload: &[u8] = if message.payload.is_empty() { b"{}" } else { &message.payload };
     let member = |name: &'static str| {
         let members: Members<'_> = serde_json::from_slice(payload).ok()?;
-        Some((name, members.get(name)?.get().as_bytes().to_vec()))
+        let raw: &RawValue = members.get(name)?;
+        Some((name, raw.get().as_bytes()))
     };
     let held = match data_in {
         Some(NOTHING) if payload == b"{}" => return,
@@ -128,7 +129,7 @@ fn write_data(out: &mut Vec<u8>, message: &Message, kept: Option<&Members<'_>>) 
         Some(DATA_BASE64) => member(DATA_BASE64),
         _ => None,
     };
-    let (name, data) = held.unwrap_or_else(|| (DATA, payload.to_vec()));
+    let (name, data) = held.unwrap_or((DATA, payload));
     out.extend_from_slice(format!(",\"{name}\":").as_bytes());
-    out.extend_from_slice(&data);
+    out.extend_from_slice(data);
 }

@@ -3,6 +3,7 @@
 use super::parts::{Rejected, Why, text_of};
 use crate::Form;
 use crate::json::client::member;
+use crate::json::text as member_text;
 use crate::json::{write_answer_data, write_error_details, write_receipt_data};
 use crate::outgoing::{Stamp, Welcome};
 use crate::text;
@@ -92,14 +93,6 @@ impl<'a> Envelope<'a> {
         out.extend_from_slice(self.metadata);
         out.push(b'}');
     }
-}
-
-/// `,"name":"text"`; the name needs no escaping.
-fn member_text(out: &mut Vec<u8>, name: &str, value: &str) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
-    text::string(out, value);
 }
 
 /// A delivery, the same for all older clients. Encoded at the first call and kept in the record.
