@@ -45,7 +45,17 @@ impl Book {
 
     /// Retention may have removed what lies before the first record that a reader of everything got; of what it got,
     /// the last one must be.
-    fn is_excused(&self, tenant: &str, room: &str, offset: u64, first: Option<u64>) -> bool {
+    fn is_excused(
+        &self,
+        (tenant, room): (&str, &str),
+        offset: u64,
+        first: Option<u64>,
+        holes: &BTreeMap<String, Vec<(u64, u64)>>,
+    ) -> bool {
+        // Of a room of which nothing was flushed nothing is left that could be named.
+        if self.unflushed && first.is_none() && !holes.contains_key(room) {
+            return true;
+        }
         let trimmed = self.trimmed.iter().any(|name| name == room);
         let last = self.rooms.get(&(tenant.to_owned(), room.to_owned()));
         let last = last.and_then(|places| places.keys().next_back()).copied().unwrap_or(0);
@@ -58,11 +68,7 @@ impl Book {
             |room: &str| matches!(&reading.begin, Begin::After(list) if list.iter().any(|(n, _)| n == room));
         let first = |room: &str| reader.seen.get(room).and_then(|seen| seen.first()).copied();
         let has = |room: &str, offset: u64| {
-            (!named(room) && self.is_excused(&reading.tenant, room, offset, first(room)))
-                || (!named(room)
-                    && self.unflushed
-                    && first(room).is_none()
-                    && !reader.holes.contains_key(room))
+            (!named(room) && self.is_excused((&reading.tenant, room), offset, first(room), &reader.holes))
                 || reader.seen.get(room).is_some_and(|seen| seen.contains(&offset))
                 || covered(&reader.holes, room, offset)
         };
@@ -77,8 +83,7 @@ impl Book {
         let first = |room: &str| known.seen.iter().filter(|(name, _)| name == room).map(|(_, at)| *at).min();
         let has = |room: &str, offset: u64| {
             let at = (room.to_owned(), offset);
-            self.is_excused(tenant, room, offset, first(room))
-                || (self.unflushed && first(room).is_none() && !known.holes.contains_key(room))
+            self.is_excused((tenant, room), offset, first(room), &known.holes)
                 || known.tried.contains(&at)
                 || known.buried.contains(&at)
                 || covered(&known.holes, room, offset)
