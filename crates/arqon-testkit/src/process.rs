@@ -5,10 +5,8 @@
 //! the site's folder until then.
 
 mod client;
-mod port;
 
 pub use client::Client;
-pub use port::outside_ephemeral;
 
 use crate::wait;
 use std::fs::{self, File};
@@ -21,6 +19,11 @@ use tempfile::TempDir;
 
 /// How long a bus may take to start or to stop before the test fails: generous, for machines under load.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A port that no other test takes.
+pub fn free_port() -> u16 {
+    arqon_bench::port::outside_ephemeral().expect("one of twelve thousand ports is free")
+}
 
 /// A place for one bus and its clients: data, credentials and outputs in a temporary folder, and a port of its own.
 pub struct Site {
@@ -42,7 +45,7 @@ impl Site {
         for sub in ["config", "home", "out"] {
             fs::create_dir(dir.path().join(sub)).expect("the temporary folder is ours");
         }
-        Site { dir, binary: binary.into(), port: port::outside_ephemeral(), serve_args: Vec::new() }
+        Site { dir, binary: binary.into(), port: free_port(), serve_args: Vec::new() }
     }
 
     /// More arguments for `arqon serve`, at each start from now on.

@@ -1,6 +1,6 @@
 //! The real server inside the test's process, on a port of its own and a folder that goes with it.
 
-use crate::process::outside_ephemeral;
+use crate::process::free_port;
 use arqon_client::Client;
 use arqon_server::{Config, Server};
 use tempfile::TempDir;
@@ -23,7 +23,7 @@ impl TestServer {
         let folder = TempDir::with_prefix("arqon-test-").expect("a temporary folder can be made");
         let mut config = Config::scratch(folder.path());
         // Not port 0: after a restart the clients must find the server where it was.
-        config.server.listen.set_port(outside_ephemeral());
+        config.server.listen.set_port(free_port());
         change(&mut config);
         let server = Server::start(config.clone()).await.expect("a server starts in an empty folder");
         TestServer { server: Some(server), config, _folder: folder }

@@ -23,7 +23,7 @@ use tokio::task::LocalSet;
 const BUFFER: usize = 256 * 1024;
 /// The file of `disk` is as long as this before the first byte is written, and is written from its beginning again
 /// when its end is reached.
-const FILE: u64 = 512 * 1024 * 1024;
+const FILE: u64 = 64 * 1024 * 1024;
 
 /// A ping: here the word of a connection on what it wants to read, and the answer to it.
 pub const CONTROL: u8 = 0x89;
@@ -43,12 +43,15 @@ pub enum Kind {
 pub fn serve(kind: Kind, port: u16) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async move {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
         match kind {
-            Kind::Relay => relay(listener).await,
-            Kind::Disk => disk(listener).await,
+            Kind::Relay => relay(port).await,
+            Kind::Disk => disk(port).await,
         }
     })
+}
+
+async fn listen(port: u16) -> Result<TcpListener> {
+    Ok(TcpListener::bind(("127.0.0.1", port)).await?)
 }
 
 /// Reads the request for an upgrade and answers it.
@@ -79,7 +82,8 @@ struct Relay {
     askers: Readers,
 }
 
-async fn relay(listener: TcpListener) -> Result<()> {
+async fn relay(port: u16) -> Result<()> {
+    let listener = listen(port).await?;
     let relay = Rc::new(Relay::default());
     loop {
         let (stream, _) = listener.accept().await?;
@@ -157,7 +161,7 @@ struct Waiting {
     next: Cell<u64>,
 }
 
-async fn disk(listener: TcpListener) -> Result<()> {
+async fn disk(port: u16) -> Result<()> {
     let file = File::options().create(true).truncate(true).write(true).open("floor.bin")?;
     // Written once, so that the disk has given all of it: a flush then has no metadata to write.
     let zeros = vec![0; 1024 * 1024];
@@ -165,6 +169,7 @@ async fn disk(listener: TcpListener) -> Result<()> {
         file.write_all_at(&zeros, at)?;
     }
     file.sync_all()?;
+    let listener = listen(port).await?;
     let waiting = Rc::new(Waiting {
         bytes: RefCell::default(),
         some: Notify::new(),

@@ -3,9 +3,9 @@
 //! Invariant: every process ends with its handle; the user's own data and credentials are neither read nor written.
 
 use anyhow::{Context, Result, bail};
+use arqon_bench::port::outside_ephemeral;
 use std::fs::File;
 use std::io::Read;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::task::Poll;
@@ -40,7 +40,7 @@ impl Stage {
         let folder = TempDir::with_prefix_in(prefix, parent)
             .with_context(|| format!("cannot make a scratch folder in {}", parent.display()))?;
         let data = folder.path().join("data");
-        Ok(Stage { folder, data, binary: own_binary()?, port: free_port()?, settings: Vec::new() })
+        Ok(Stage { folder, data, binary: own_binary()?, port: outside_ephemeral()?, settings: Vec::new() })
     }
 
     /// Keeps the bus's data elsewhere.
@@ -211,13 +211,4 @@ fn own_binary() -> Result<PathBuf> {
         true => Ok(running.to_owned()),
         false => std::env::current_exe().context("cannot find my own binary"),
     }
-}
-
-/// A free port below those that the system hands out for outgoing connections: a client that keeps trying to reach a
-/// killed bus could otherwise be given the bus's own port.
-fn free_port() -> Result<u16> {
-    let first = 21_000 + (std::process::id() % 8_000) as u16;
-    (first..first + 2_000)
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .context("no free port between 21000 and 31000")
 }
