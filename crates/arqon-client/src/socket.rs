@@ -12,7 +12,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::WebSocketStream;
@@ -23,8 +23,11 @@ use tungstenite::handshake::client::generate_key;
 use tungstenite::http::{Request, header};
 use tungstenite::protocol::{Role, WebSocketConfig};
 
-/// Bytes read from the socket at once. Larger than a server would take, since a client has one connection.
+/// Bytes read from the socket at once. Larger than a server would take, since a client has one connection. The WebSocket
+/// library asks for what its own buffer has left, often a few messages, so this one stands before it.
 const READ_BUFFER: usize = 256 * 1024;
+/// Bytes that the WebSocket library takes from that at once: it fills as many with zeros before each time.
+const FRAMES_BUFFER: usize = 16 * 1024;
 /// Bytes gathered before they are written without being asked to flush.
 const WRITE_BUFFER: usize = 64 * 1024;
 /// Largest frame taken from a server: its largest message (1 MiB by default), with room for a raised limit.
@@ -32,7 +35,7 @@ const FRAME_MAX: usize = 64 * 1024 * 1024;
 /// Largest answer to a probe.
 const PROBE_MAX: u64 = 1024 * 1024;
 
-pub(crate) type Socket = WebSocketStream<Box<dyn Io>>;
+pub(crate) type Socket = WebSocketStream<BufReader<Box<dyn Io>>>;
 
 /// Why there is no connection.
 #[derive(Debug, Clone)]
@@ -109,9 +112,13 @@ async fn open(endpoint: &Endpoint, tls: &Tls) -> Result<Box<dyn Io>, Failure> {
     Ok(Box::new(stream))
 }
 
+fn buffered(stream: Box<dyn Io>) -> BufReader<Box<dyn Io>> {
+    BufReader::with_capacity(READ_BUFFER, stream)
+}
+
 fn config() -> WebSocketConfig {
     WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
+        .read_buffer_size(FRAMES_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
         .max_message_size(Some(FRAME_MAX))
         .max_frame_size(Some(FRAME_MAX))
@@ -125,7 +132,9 @@ pub(crate) async fn dial(
 ) -> Result<Socket, Failure> {
     let agent = hello.agent.map(|agent| (agent.to_owned(), hello.skills.to_vec()));
     match within(clock, timeout, dialler.dial(agent)).await {
-        Some(Ok(stream)) => Ok(WebSocketStream::from_raw_socket(stream, Role::Client, Some(config())).await),
+        Some(Ok(stream)) => {
+            Ok(WebSocketStream::from_raw_socket(buffered(stream), Role::Client, Some(config())).await)
+        }
         Some(Err(error)) => Err(Failure::Later(plain(&error))),
         None => Err(late(timeout)),
     }
@@ -143,7 +152,7 @@ pub(crate) async fn connect(
     (clock, timeout): (&dyn Clock, Duration),
 ) -> Result<Socket, Failure> {
     let attempt = async {
-        let stream = open(endpoint, tls).await?;
+        let stream = buffered(open(endpoint, tls).await?);
         let config = config();
         let request = upgrade(endpoint, hello)?;
         let opened = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await;

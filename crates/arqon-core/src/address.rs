@@ -2,8 +2,10 @@
 //!
 //! Invariant: a value of these types is valid; text is checked once, on the way in.
 
+use crate::hash::Hashing;
 use crate::{Error, Result};
 use std::fmt;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::{Arc, LazyLock};
 
 /// Longest segment of an address, in characters.
@@ -155,8 +157,20 @@ impl RoomName {
 
     /// Whether only Arqon itself writes here.
     pub fn is_system(&self) -> bool {
-        const SYSTEM: [&str; 9] =
-            ["agent", "session", "group", "task", "execution", "context", "room", "security", "system"];
+        const SYSTEM: [&str; 11] = [
+            "agent",
+            "session",
+            "group",
+            "task",
+            "execution",
+            "context",
+            "room",
+            "security",
+            "system",
+            // Where older clients look for events.
+            "arqonbus.telemetry",
+            "integriguard",
+        ];
         SYSTEM.contains(&self.as_str())
     }
 
@@ -204,19 +218,36 @@ fn too_many(field: &str) -> Error {
     )
 }
 
-/// A room of a tenant: the key of one log.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+/// A room of a tenant: the key of one log. It is looked up several times on the way of a message, so its hash is computed
+/// once, when it is made.
+#[derive(Clone, PartialOrd, Ord, Debug)]
 pub struct RoomKey {
     /// Whose.
     pub tenant: Tenant,
     /// Which.
     pub room: RoomName,
+    hash: u64,
 }
 
 impl RoomKey {
     /// The key of `room` in `tenant`.
     pub fn new(tenant: Tenant, room: RoomName) -> Self {
-        RoomKey { tenant, room }
+        let hash = Hashing::default().hash_one((&tenant, &room));
+        RoomKey { tenant, room, hash }
+    }
+}
+
+impl PartialEq for RoomKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.room == other.room && self.tenant == other.tenant
+    }
+}
+
+impl Eq for RoomKey {}
+
+impl Hash for RoomKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
     }
 }
 

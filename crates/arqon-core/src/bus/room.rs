@@ -50,6 +50,9 @@ impl Room {
             let mut state = self.state();
             let newest = records.last().map_or(0, |record| record.position.offset);
             state.head = state.head.max(newest);
+            if state.exact.is_empty() && state.wide.is_empty() {
+                return;
+            }
             for run in records.chunk_by(|a, b| a.message.address.channel == b.message.address.channel) {
                 state.offer(run.to_vec(), &mut woken);
             }
