@@ -11,6 +11,7 @@ mod members;
 
 pub(crate) use entry::Entry;
 pub(crate) use find::Named;
+pub use ids::is_id_of_place;
 pub(crate) use ids::{channel_id, room_id};
 
 use super::{Bus, Shared};
@@ -94,7 +95,7 @@ impl Bus {
                 let entry = Entry { description: String::new(), created_by: CONFIG.into(), created_at };
                 match shared.enter(&seed.tenant, &address, &entry).await {
                     Err(e) if e.code() != Code::AlreadyExists => return Err(e),
-                    Ok(()) | Err(_) => {}
+                    Ok(_) | Err(_) => {}
                 }
             }
         }
@@ -115,7 +116,8 @@ impl Bus {
         }
         let created_at = self.shared.env.clock.now();
         let entry = Entry { description, created_by: ctx.sender.clone(), created_at };
-        self.shared.enter(ctx.tenant(), address, &entry).await?;
+        let room_too = self.shared.enter(ctx.tenant(), address, &entry).await?;
+        self.shared.tell_made(ctx, address, room_too);
         Ok(entry)
     }
 
@@ -136,14 +138,16 @@ impl Bus {
                 "`channel_info` names them; they leave with `leave_channel` or by disconnecting",
             ));
         }
-        shared.strike(ctx.tenant(), address).await?;
-        shared.empty(ctx.tenant(), address).await
+        let room_too = shared.strike(ctx.tenant(), address).await?;
+        shared.empty(ctx.tenant(), address).await?;
+        shared.tell_deleted(ctx, address, room_too);
+        Ok(())
     }
 }
 
 impl Shared {
-    /// Writes a channel into the directory, and its room where that is not in it.
-    async fn enter(&self, tenant: &Tenant, address: &Address, entry: &Entry) -> Result<()> {
+    /// Writes a channel into the directory, and its room where that is not in it; whether it was not.
+    async fn enter(&self, tenant: &Tenant, address: &Address, entry: &Entry) -> Result<bool> {
         let (of_room, of_channel) = (room_key(tenant, &address.room), channel_key(tenant, address));
         for _ in 0..TRIES {
             let now = self.env.clock.now();
@@ -162,27 +166,29 @@ impl Shared {
             }
             let own = || Entry { description: String::new(), ..entry.clone() }.encode();
             let id = channel_id(tenant, address);
+            let room_too = room.is_none();
             let writes = vec![
                 touch(of_room.clone(), room, own),
                 put((of_channel.clone(), Expect::Absent), entry.encode(), vec![(BY_ID, id)]),
             ];
             if self.commit(writes, now).await? {
-                return Ok(());
+                return Ok(room_too);
             }
         }
         Err(contended(address))
     }
 
-    /// Removes a channel from the directory, and its room with the last one.
-    async fn strike(&self, tenant: &Tenant, address: &Address) -> Result<()> {
+    /// Removes a channel from the directory, and its room with the last one; whether that was it.
+    async fn strike(&self, tenant: &Tenant, address: &Address) -> Result<bool> {
         let (of_room, of_channel) = (room_key(tenant, &address.room), channel_key(tenant, address));
         for _ in 0..TRIES {
             let now = self.env.clock.now();
             let room = self.records.get(&of_room, now).await?;
-            let Some(channel) = self.records.get(&of_channel, now).await? else { return Ok(()) };
+            let Some(channel) = self.records.get(&of_channel, now).await? else { return Ok(false) };
             let is_last = self.channel_entries(tenant, &address.room).await?.len() <= 1;
             let expect = Expect::Version(channel.version);
             let mut writes = vec![Write::Delete { key: of_channel.clone(), expect }];
+            let room_too = is_last && room.is_some();
             match room {
                 Some(room) if is_last => {
                     let expect = Expect::Version(room.version);
@@ -192,7 +198,7 @@ impl Shared {
                 None => {}
             }
             if self.commit(writes, now).await? {
-                return Ok(());
+                return Ok(room_too);
             }
         }
         Err(contended(address))
@@ -212,7 +218,9 @@ impl Shared {
         let key = RoomKey::new(tenant.clone(), address.room.clone());
         let nothing = Retention { max_records: Some(0), ..Retention::default() };
         let rules = vec![(Pattern::exact(address), nothing)];
-        self.log.retain(&key, rules, self.env.clock.now()).await?;
+        let emptied = self.log.retain(&key, rules, self.env.clock.now()).await;
+        emptied.inspect_err(|error| self.tell_store_error("retain", error))?;
+        self.tell_storage("retain", &key);
         if let Some(room) = self.rooms.find(&key)
             && let Some(lane) = &mut room.state().lane
         {

@@ -3,34 +3,40 @@
 //! Invariant: telling never waits and never fails. What was told and is not published yet is bounded; the oldest leaves
 //! first, is counted, and that is told. There are no events about events.
 
+mod activity;
+mod faults;
 mod kind;
+mod message;
+mod places;
+mod recent;
+mod suspicion;
 mod tell;
+mod ticking;
+mod views;
 
-pub use kind::{EventType, Severity};
+pub use faults::Stranger;
+pub use kind::{EventSet, EventType, Severity};
+pub use recent::{EventCounts, RecentEvent};
 
 use super::subscription::Subscription;
-use super::{Shared, lock};
-use crate::operators::cron::time_text;
+use super::{Bus, Shared, lock};
 use crate::value::Value;
-use crate::{
-    Address, ChannelName, Ctx, Kind, Message, MessageId, Priority, RoomKey, RoomName, Tenant, Timestamp,
-};
-use futures_util::future::select;
+use crate::{Ctx, MessageId, RoomKey, Tenant, Timestamp};
+use activity::Activity;
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
+use recent::Recent;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock, Mutex, Weak};
-use std::task::Poll;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
+use suspicion::Suspicion;
+use views::{VIEWS, heard};
 
 /// Events told and not published yet: some megabytes at most, and more than a burst of commands brings.
 const WAITING_MAX: usize = 4096;
-/// How often is looked whether anybody listens still.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Who events are from.
 const SENDER: &str = "arqonbus";
-
-static ROOM: LazyLock<RoomName> = LazyLock::new(|| RoomName::parse("system").expect("it is a name"));
 
 /// What is said of an event beside its type.
 pub(super) type Details = Vec<(&'static str, Value)>;
@@ -49,9 +55,12 @@ struct Event {
 /// See the module.
 #[derive(Default)]
 pub(super) struct Events {
-    /// Apart from the state, so that telling nobody costs one branch.
-    watched: AtomicBool,
+    /// The types that anybody hears. Apart from the state, so that telling nobody costs one branch.
+    wanted: AtomicU64,
     state: Mutex<State>,
+    recent: Mutex<Recent>,
+    suspicion: Mutex<Suspicion>,
+    activity: Mutex<Activity>,
     waker: AtomicWaker,
     published: AtomicU64,
     dropped: AtomicU64,
@@ -60,22 +69,48 @@ pub(super) struct Events {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Event>,
+    /// Some were taken out and are not with their listeners yet.
+    is_publishing: bool,
     /// Dropped, and not said yet.
     dropped: u64,
-    listeners: Vec<Weak<Subscription>>,
+    listeners: Vec<(Weak<Subscription>, EventSet)>,
+    /// Tenants that know when the server began.
+    greeted: Vec<Tenant>,
+    /// How often is told how the server does; zero is never.
+    info_every: Duration,
     is_running: bool,
     is_closed: bool,
+    is_end_told: bool,
+}
+
+impl State {
+    fn wanted(&self) -> EventSet {
+        self.listeners.iter().fold(EventSet::default(), |all, (_, types)| all.with(*types))
+    }
 }
 
 impl Events {
+    /// Whether anybody hears events of this type.
+    #[inline]
+    pub(super) fn wants(&self, what: EventType) -> bool {
+        self.wanted.load(Relaxed) & what.bit() != 0
+    }
+
+    /// Whether anybody hears any.
     #[inline]
     pub(super) fn is_watched(&self) -> bool {
-        self.watched.load(Relaxed)
+        self.wanted.load(Relaxed) != 0
     }
 
     /// Published and dropped since the start.
     pub(super) fn counts(&self) -> (u64, u64) {
         (self.published.load(Relaxed), self.dropped.load(Relaxed))
+    }
+
+    /// Subscriptions that hear events.
+    pub(super) fn listeners(&self) -> usize {
+        let state = lock(&self.state);
+        state.listeners.iter().filter(|(s, _)| s.upgrade().is_some_and(|s| !s.is_ended())).count()
     }
 
     /// No events from now on; those that were told are published.
@@ -110,26 +145,30 @@ impl Events {
 
     fn take(&self) -> (Vec<Event>, u64) {
         let mut state = lock(&self.state);
+        state.is_publishing = true;
         (state.waiting.drain(..).collect(), std::mem::take(&mut state.dropped))
     }
 
     /// Whether there is anybody to publish for.
     fn goes_on(&self) -> bool {
+        let kept = lock(&self.recent).wanted();
         let mut state = lock(&self.state);
-        state.listeners.retain(|listener| listener.upgrade().is_some_and(|s| !s.is_ended()));
-        state.is_running = !state.listeners.is_empty() && !state.is_closed;
+        state.listeners.retain(|(listener, _)| listener.upgrade().is_some_and(|s| !s.is_ended()));
+        let wanted = if state.is_closed { EventSet::default() } else { state.wanted().with(kept) };
+        self.wanted.store(wanted.bits(), Relaxed);
+        state.is_running = !wanted.is_empty();
         if !state.is_running {
-            self.watched.store(false, Relaxed);
             state.waiting = VecDeque::new();
+            *lock(&self.activity) = Activity::default();
         }
         state.is_running
     }
 
-    /// The tenants in which somebody listens.
+    /// The tenants in which somebody listens; where events are kept, that of the server's operator too.
     fn tenants(&self) -> Vec<Tenant> {
-        let state = lock(&self.state);
-        let mut list: Vec<Tenant> = Vec::new();
-        for listener in state.listeners.iter().filter_map(Weak::upgrade) {
+        let keeps = lock(&self.recent).keeps() > 0;
+        let mut list: Vec<Tenant> = keeps.then(Tenant::default).into_iter().collect();
+        for listener in lock(&self.state).listeners.iter().filter_map(|(listener, _)| listener.upgrade()) {
             if !list.contains(&listener.tenant) {
                 list.push(listener.tenant.clone());
             }
@@ -138,25 +177,53 @@ impl Events {
     }
 }
 
+/// Whether a subscription hears events.
+pub(super) fn is_listener(subscription: &Subscription) -> bool {
+    !heard(&subscription.patterns).is_empty()
+}
+
 impl Shared {
-    /// Notes a subscription, if it listens to events. Call it before the subscription joins rooms.
+    /// Notes a subscription, if it hears events. Call it before the subscription joins rooms.
     pub(super) fn listens(self: &Arc<Self>, subscription: &Arc<Subscription>) {
-        // Only who names the room: no wildcard reaches it.
-        if !subscription.patterns.iter().any(|pattern| pattern.only_room().as_ref() == Some(&*ROOM)) {
+        let types = heard(&subscription.patterns);
+        if types.is_empty() {
             return;
         }
+        let events = &self.events;
+        let kept = lock(&events.recent).wanted();
         let begins = {
-            let mut state = lock(&self.events.state);
+            let mut state = lock(&events.state);
             if state.is_closed {
                 return;
             }
-            state.listeners.push(Arc::downgrade(subscription));
-            self.events.watched.store(true, Relaxed);
+            state.listeners.push((Arc::downgrade(subscription), types));
+            events.wanted.store(state.wanted().with(kept).bits(), Relaxed);
             !std::mem::replace(&mut state.is_running, true)
         };
         if begins {
-            run(self);
+            ticking::run(self);
         }
+    }
+
+    /// Tells the first who hears it in a tenant when the server began. Call it once the subscription has joined its rooms.
+    pub(super) fn greet(&self, subscription: &Subscription) {
+        if !self.events.wants(EventType::SystemStarted)
+            || !heard(&subscription.patterns).contains(EventType::SystemStarted)
+        {
+            return;
+        }
+        {
+            let mut state = lock(&self.events.state);
+            if state.greeted.contains(&subscription.tenant) {
+                return;
+            }
+            state.greeted.push(subscription.tenant.clone());
+        }
+        let uptime = self.env.clock.monotonic().saturating_sub(self.started);
+        let details = vec![("version", self.settings.version.into())];
+        let mut event = self.event(EventType::SystemStarted, (&subscription.tenant, 0), details);
+        event.at = event.at.minus(uptime);
+        self.events.push(event);
     }
 
     fn publish_events(&self) {
@@ -168,13 +235,34 @@ impl Shared {
             let event = self.event(EventType::SystemWarning, (&first.tenant, 0), details);
             events.insert(0, event);
         }
+        let begun = (!events.is_empty()).then(|| self.env.clock.monotonic());
         for run in events.chunk_by(|a, b| a.what == b.what && a.tenant == b.tenant) {
+            self.publish_run(run);
+        }
+        if let Some(begun) = begun {
+            self.counters.broadcasts.note(self.env.clock.monotonic().saturating_sub(begun));
+        }
+        lock(&self.events.state).is_publishing = false;
+    }
+
+    /// Publishes events of one type and tenant wherever somebody reads them.
+    fn publish_run(&self, run: &[Event]) {
+        let texts: Vec<Bytes> = run.iter().map(|event| self.json_of(event)).collect();
+        {
+            let mut recent = lock(&self.events.recent);
+            run.iter().zip(&texts).for_each(|(event, json)| recent.add(event, json));
+        }
+        self.events.published.fetch_add(run.len() as u64, Relaxed);
+        for view in VIEWS.iter() {
+            let Some(address) = view.address(run[0].what) else { continue };
             // Where there is no room, nobody listens.
-            let key = RoomKey::new(run[0].tenant.clone(), ROOM.clone());
+            let key = RoomKey::new(run[0].tenant.clone(), view.room.clone());
             let Some(room) = self.rooms.find(&key) else { continue };
-            let messages = run.iter().map(|event| Arc::new(self.message_of(event)));
-            room.publish_in_memory(&self.env, messages, 0);
-            self.events.published.fetch_add(run.len() as u64, Relaxed);
+            if room.listeners(&address.channel) == 0 {
+                continue;
+            }
+            let message = |(event, json)| Arc::new(self.message_of(event, json, address.clone()));
+            room.publish_in_memory(&self.env, run.iter().zip(&texts).map(message), 0);
         }
     }
 
@@ -188,67 +276,37 @@ impl Shared {
         event.details.push(("subject", (*ctx.principal.subject).into()));
         event
     }
-
-    fn message_of(&self, event: &Event) -> Message {
-        let random = &self.env.random;
-        let (high, low) = (random.next_u64(), random.next_u64());
-        // A UUID of version 4.
-        let drawn = (u128::from(high) << 64) | u128::from(low);
-        let id = (drawn & !(0xf << 76) & !(0x3 << 62)) | (4 << 76) | (2 << 62);
-        let text = format!("{id:032x}");
-        let uuid = [&text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..]].join("-");
-        let client = (event.connection > 0).then(|| format!("arq_client_{:032x}", event.connection));
-        let metadata =
-            event.details.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        let payload = Value::map([
-            ("event_id", uuid.into()),
-            ("event_type", event.what.as_str().into()),
-            ("severity", event.severity.as_str().into()),
-            ("timestamp", time_text(event.at).into()),
-            ("source", SENDER.into()),
-            ("schema_version", "1.0".into()),
-            ("client_id", client.into()),
-            ("message_id", event.message.as_ref().map(ToString::to_string).into()),
-            ("metadata", Value::Map(metadata)),
-        ]);
-        let channel = ChannelName::parse(event.what.as_str()).unwrap_or_else(|_| ChannelName::inbox());
-        Message {
-            id: self.ids.message_id_at(event.at),
-            kind: Kind::Telemetry,
-            address: Address { room: ROOM.clone(), channel },
-            sender: SENDER.into(),
-            timestamp: event.at,
-            stored_at: event.at,
-            priority: Priority::Low,
-            payload: payload.to_json().into(),
-            extras: None,
-        }
-    }
 }
 
-/// Publishes what is told until nobody listens any more.
-fn run(shared: &Arc<Shared>) {
-    let (weak, events) = (Arc::downgrade(shared), shared.events.clone());
-    let clock = shared.env.clock.clone();
-    let task = async move {
-        loop {
-            let mut is_first = true;
-            let told = std::future::poll_fn(|cx| {
-                events.waker.register(cx.waker());
-                // A flood of events must not keep a thread for itself.
-                if std::mem::take(&mut is_first) {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                if events.is_ready() { Poll::Ready(()) } else { Poll::Pending }
-            });
-            select(told, clock.sleep(LOOK_EVERY)).await;
-            let Some(shared) = weak.upgrade() else { return };
-            shared.publish_events();
-            if !events.goes_on() {
-                return;
-            }
+impl Bus {
+    /// Says how many events are kept for [`Bus::recent_events`], and how often is told how the server does (zero is
+    /// never). Once any are kept, those of `info` and above are made though nobody listens.
+    pub fn set_telemetry(&self, keep: usize, info_every: Duration) {
+        let events = &self.shared.events;
+        lock(&events.recent).keep(keep);
+        let begins = {
+            let mut state = lock(&events.state);
+            state.info_every = info_every;
+            keep > 0 && !std::mem::replace(&mut state.is_running, true)
+        };
+        if begins {
+            events.goes_on();
+            ticking::run(&self.shared);
         }
-    };
-    shared.env.spawner.spawn("events", Box::pin(task));
+    }
+
+    /// The last events that were kept, of all tenants: those that `is_wanted`, at most `count`, the oldest first.
+    pub fn recent_events(&self, count: usize, is_wanted: impl Fn(&RecentEvent) -> bool) -> Vec<RecentEvent> {
+        lock(&self.shared.events.recent).last(count, is_wanted)
+    }
+
+    /// How much is told, and to how many.
+    pub fn event_counts(&self) -> EventCounts {
+        let events = &self.shared.events;
+        let (listeners, (published, dropped)) = (events.listeners(), events.counts());
+        let waiting = lock(&events.state).waiting.len();
+        let recent = lock(&events.recent);
+        let (keeps, by_type) = (recent.keeps(), recent.by_type.clone());
+        EventCounts { listeners, waiting, published, dropped, keeps, by_type }
+    }
 }

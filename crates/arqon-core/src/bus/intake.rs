@@ -3,6 +3,7 @@
 //!
 //! Invariant: messages reach a room in the order of the batch; every message has its slot, in that order.
 
+use super::events::EventType;
 use super::publish::{Publish, Publishing, Slot};
 use super::request::{Answer, Given, Taken};
 use super::{Shared, room::Room};
@@ -143,6 +144,10 @@ impl<'a> Intake<'a> {
             extras: publish.extras,
         };
         self.shared.tell_received(self.ctx, &id, &message.address);
+        if self.shared.events.wants(EventType::MessageRouted) {
+            let answer = std::iter::once(&message);
+            self.shared.tell_routed((self.ctx.tenant(), "answer"), answer, |_| 1);
+        }
         let position = Position::new(Epoch::memory(self.shared.ids.next_at(self.now) as u64), 1);
         self.given.add(&self.shared.replies, taken.place, Answer { message, position });
         self.slots.push(Slot::Answered { id, target: publish.target, position });
@@ -197,6 +202,11 @@ impl<'a> Intake<'a> {
         let Some(Route { way: Way::Memory(room, keep), .. }) = &self.route else { return };
         if self.run.is_empty() {
             return;
+        }
+        if self.shared.events.wants(EventType::MessageRouted) && !room.key.room.is_system() {
+            let run = self.run.iter().map(|message| &**message);
+            let listeners = |message: &Message| room.listeners(&message.address.channel);
+            self.shared.tell_routed((self.ctx.tenant(), "memory"), run, listeners);
         }
         let begin = self.slots.len() - self.run.len();
         let first = room.publish_in_memory(&self.shared.env, self.run.drain(..), *keep);

@@ -146,6 +146,7 @@ impl Shared {
             }
         }
         subscription.announce();
+        self.greet(&subscription);
         Ok(Subscribed { id, durable: durable.map(Arc::from), positions })
     }
 

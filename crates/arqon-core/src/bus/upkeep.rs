@@ -33,6 +33,7 @@ pub(super) fn start(bus: &Bus) {
             shared.redeliver().await;
             if let Err(error) = shared.persist_consumers(Durability::Buffered).await {
                 tracing::warn!(%error, "acknowledgements could not be written; trying again");
+                shared.tell_storage_error("acknowledgements", &error);
             }
             if beat.is_multiple_of(TRIM_EVERY) {
                 shared.trim_inboxes().await;
@@ -55,6 +56,7 @@ impl Shared {
                     Ok(()) => wake = true,
                     Err(error) => {
                         tracing::warn!(%error, subscription = %consumer.name, "dead letters could not be written");
+                        self.tell_storage_error("dead_letters", &error);
                     }
                 }
             }
@@ -76,8 +78,12 @@ impl Shared {
                 continue;
             }
             let key = crate::RoomKey::new(consumer.tenant.clone(), room);
-            if let Err(error) = self.log.trim(&key, floor).await {
-                tracing::warn!(%error, room = %key, "inbox could not be trimmed; trying again");
+            match self.log.trim(&key, floor).await {
+                Ok(()) => self.tell_storage("trim", &key),
+                Err(error) => {
+                    tracing::warn!(%error, room = %key, "inbox could not be trimmed; trying again");
+                    self.tell_store_error("trim", &error);
+                }
             }
         }
     }
@@ -88,6 +94,7 @@ impl Shared {
                 let rules = self.policies.retention(&tenant, &key.room);
                 if !rules.is_empty() {
                     self.log.retain(&key, rules, now).await?;
+                    self.tell_storage("retain", &key);
                 }
             }
         }
@@ -98,9 +105,15 @@ impl Shared {
         let now = self.env.clock.now();
         if let Err(error) = self.retain_rooms(now).await {
             tracing::warn!(%error, "retention failed; trying again");
+            self.tell_storage_error("retain", &error);
         }
-        if let Err(error) = self.records.sweep(now, SWEEP_MAX).await {
-            tracing::warn!(%error, "expired documents could not be removed; trying again");
+        match self.records.sweep(now, SWEEP_MAX).await {
+            Ok(0) => {}
+            Ok(removed) => self.tell_swept(removed),
+            Err(error) => {
+                tracing::warn!(%error, "expired documents could not be removed; trying again");
+                self.tell_store_error("sweep", &error);
+            }
         }
     }
 }

@@ -12,8 +12,13 @@ fn moderator() -> Ctx {
     caller("eye", "default", Role::Moderator)
 }
 
+/// Somebody who hears what a pattern matches; that the server began is heard already.
 async fn watch(world: &World, pattern: &str) -> Listener {
-    Listener::new(world.connect_as(moderator()), to(pattern, From::Latest)).await
+    let listener = Listener::new(world.connect_as(moderator()), to(pattern, From::Latest)).await;
+    if pattern == "system:*" {
+        assert_eq!(types(&listener, 1).await, ["system_started"]);
+    }
+    listener
 }
 
 fn payload(record: &Arc<Record>) -> String {
@@ -41,11 +46,14 @@ async fn who_listens_is_told_what_happens_with_all_its_fields() {
     world.call(&user("me"), "create_token", &[("subject", "x".into())]).await.unwrap_err();
     world.try_say("system:x", "no").await.unwrap_err();
     drop(reader);
-    let records = eye.records(11).await;
+    let records = eye.records(14).await;
     let names: Vec<&str> = records.iter().map(|r| r.message.address.channel.as_str()).collect();
     let expected = [
+        "client_authenticated",
+        "client_authorized",
         "client_connected",
         "message_received",
+        "message_routed",
         "message_sent",
         "command_executed",
         "command_succeeded",
@@ -57,7 +65,7 @@ async fn who_listens_is_told_what_happens_with_all_its_fields() {
         "client_disconnected",
     ];
     assert_eq!(names, expected);
-    let received = &records[1];
+    let received = &records[3];
     assert_eq!((received.message.kind, &*received.message.sender), (Kind::Telemetry, "arqonbus"));
     let text = payload(received);
     for part in [
@@ -70,12 +78,12 @@ async fn who_listens_is_told_what_happens_with_all_its_fields() {
     ] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
-    let client = payload(&records[0]);
+    let client = payload(&records[2]);
     assert!(
         client.contains(r#""client_id":"arq_client_0"#) && client.contains(r#""subject":"reader""#),
         "{client}"
     );
-    assert!(payload(&records[7]).contains(r#""error_code":"AUTHORIZATION_ERROR""#));
+    assert!(payload(&records[10]).contains(r#""error_code":"AUTHORIZATION_ERROR""#));
     assert!(eye.is_quiet().await, "there are no events about events");
 }
 
@@ -99,6 +107,8 @@ async fn without_a_listener_nothing_is_told_and_the_last_one_to_go_ends_it() {
     world.say("repo:main", "x").await;
     let eye = watch(&world, "system:*").await;
     assert!(eye.is_quiet().await);
+    world.say("repo:main", "x").await;
+    eye.records(2).await;
     drop(eye);
     world.pass(Duration::from_secs(3)).await;
     let told = metric(&world, "events_published_total");
@@ -114,6 +124,7 @@ async fn without_a_listener_nothing_is_told_and_the_last_one_to_go_ends_it() {
 async fn a_flood_leaves_the_oldest_out_says_so_and_holds_up_nobody() {
     let world = World::new().await;
     let eye = watch(&world, "system:system_warning").await;
+    let _received = watch(&world, "system:message_received").await;
     // Nothing else runs between these, so nothing is published meanwhile.
     let mut waiting = Vec::new();
     for _ in 0..100 {
@@ -138,6 +149,8 @@ async fn events_are_for_moderators_of_the_tenant_that_they_concern() {
     let eye = watch(&world, "system:message_received").await;
     world.say("repo:main", "x").await;
     assert_eq!(types(&eye, 1).await, ["message_received"]);
+    // It is told when the server began, as everybody is.
+    assert_eq!(types(&elsewhere, 1).await, ["system_started"]);
     assert!(elsewhere.is_quiet().await);
 }
 
@@ -171,4 +184,61 @@ async fn the_end_is_told() {
     let eye = watch(&world, "system:*").await;
     world.bus.drain().await.unwrap();
     assert_eq!(types(&eye, 1).await, [EventType::SystemStopped.as_str()]);
+}
+
+#[tokio::test]
+async fn a_gone_connection_has_left_what_it_had_joined_and_an_agent_is_told_of_in_few_words() {
+    let world = World::new().await;
+    let agent = world.agent("planner", &[]);
+    let eye = watch(&world, "integriguard:dashboard-events").await;
+    let left = watch(&world, "system:client_left_room").await;
+    let ctx = agent.ctx();
+    let call = |name: &'static str, args: Vec<(String, arqon_core::value::Value)>| {
+        let args = arqon_core::value::Args::new(args.into_iter().collect());
+        world.bus.call(&ctx, Some(&agent), name, args)
+    };
+    for channel in ["a", "b"] {
+        let args = [("room", "repo"), ("channel", channel)];
+        call("join_channel", args.map(|(k, v)| (k.to_owned(), v.into())).to_vec()).await.unwrap();
+    }
+    for _ in 0..10 {
+        world.publish(&ctx, message("repo:a", "x")).await.unwrap();
+    }
+    let args = [("room", "repo"), ("channel", "b")].map(|(k, v)| (k.to_owned(), v.into()));
+    call("leave_channel", args.to_vec()).await.unwrap();
+    drop(agent);
+    let texts: Vec<String> = eye.records(6).await.iter().map(payload).collect();
+    let activity =
+        |text: &String| text.split(r#""activity":""#).nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let told: Vec<String> = texts.iter().map(activity).collect();
+    assert_eq!(told, ["joined", "called", "joined", "published", "left", "disconnected"]);
+    assert!(
+        texts[0].contains(r#""address":"repo:a""#) && texts[0].contains(r#""sender":"planner""#),
+        "{texts:?}"
+    );
+    assert_eq!(types(&left, 1).await, ["client_left_room"]);
+    assert!(left.is_quiet().await && eye.is_quiet().await);
+    // A person is told of by everything else.
+    let person = world.connect("me");
+    world.publish(&person.ctx(), message("repo:a", "x")).await.unwrap();
+    assert!(eye.is_quiet().await);
+}
+
+#[tokio::test]
+async fn the_last_events_are_kept_where_somebody_wants_them_and_none_below_info() {
+    let world = World::new().await;
+    world.bus.set_telemetry(2, Duration::ZERO);
+    for channel in ["a", "b", "c"] {
+        let args = [("room", "repo".into()), ("channel", channel.into())];
+        world.call(&moderator(), "create_channel", &args).await.unwrap();
+        world.say("repo:main", "x").await;
+    }
+    settle().await;
+    let kept = world.bus.recent_events(10, |_| true);
+    let kept: Vec<String> = kept.iter().map(|e| String::from_utf8(e.event.to_vec()).unwrap()).collect();
+    assert_eq!(kept.len(), 2);
+    assert!(kept[0].contains("repo:b") && kept[1].contains("repo:c"), "{kept:?}");
+    let counts = world.bus.event_counts();
+    assert_eq!((counts.by_type["channel_created"], counts.by_type["room_created"]), (3, 1));
+    assert!(!counts.by_type.contains_key("message_received"), "nobody wants it, so it is not made");
 }

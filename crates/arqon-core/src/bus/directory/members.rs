@@ -2,7 +2,7 @@
 //!
 //! Invariant: a connection that is gone is a member of nothing.
 
-use crate::bus::{Bus, Connection, lock};
+use crate::bus::{Bus, Connection, Shared, lock};
 use crate::hash::Map;
 use crate::{Address, ChannelName, Code, Ctx, Error, Pattern, Result, RoomKey, RoomName, Tenant, Timestamp};
 use std::collections::BTreeMap;
@@ -24,6 +24,8 @@ pub(crate) struct Joined {
     pub(crate) at: Timestamp,
     /// Whether this was the connection's first channel of the room.
     pub(crate) room_joined: bool,
+    /// Whether it had not joined this channel before.
+    pub(crate) is_new: bool,
 }
 
 #[derive(Default)]
@@ -57,11 +59,11 @@ impl Members {
         }
         let list = state.rooms.entry(place.0).or_default().entry(place.1).or_default();
         if let Some(known) = list.iter().find(|known| known.connection == member.connection) {
-            return Ok(Joined { at: known.joined_at, room_joined });
+            return Ok(Joined { at: known.joined_at, room_joined, is_new });
         }
         let at = member.joined_at;
         list.push(member);
-        Ok(Joined { at, room_joined })
+        Ok(Joined { at, room_joined, is_new })
     }
 
     /// Takes a member out; whether it is in no channel of the room any more, or nothing where it was not in this one.
@@ -78,12 +80,14 @@ impl Members {
         Some(room_left)
     }
 
-    /// Takes a connection out of everything.
-    pub(in crate::bus) fn forget(&self, connection: u64) {
+    /// Takes a connection out of everything; what it had joined, in that order.
+    fn forget(&self, connection: u64) -> Vec<(RoomKey, ChannelName)> {
         let mut state = lock(&self.state);
-        for (key, channel) in state.connections.remove(&connection).unwrap_or_default() {
-            state.remove(&key, &channel, connection);
+        let joined = state.connections.remove(&connection).unwrap_or_default();
+        for (key, channel) in &joined {
+            state.remove(key, channel, connection);
         }
+        joined
     }
 
     /// What a connection has joined, in that order.
@@ -143,6 +147,17 @@ impl State {
     }
 }
 
+impl Shared {
+    /// A connection is gone.
+    pub(in crate::bus) fn end_memberships(&self, ctx: &Ctx) {
+        let mut joined = self.directory.members.forget(ctx.connection);
+        while let Some((key, channel)) = joined.pop() {
+            let room_left = !joined.iter().any(|(room, _)| *room == key);
+            self.tell_left(ctx, &Address { room: key.room, channel }, room_left);
+        }
+    }
+}
+
 impl Bus {
     /// The members of a channel, in the order of joining.
     pub(crate) fn members(&self, ctx: &Ctx, address: &Address) -> Vec<Member> {
@@ -166,6 +181,9 @@ impl Connection {
             shared.directory.members.forget(connection);
             return Err(Error::new(Code::ShuttingDown, "the connection was closed"));
         }
+        if joined.is_new {
+            shared.tell_joined(ctx, address, joined.room_joined);
+        }
         Ok(joined)
     }
 
@@ -173,11 +191,14 @@ impl Connection {
     pub(crate) fn leave(&self, ctx: &Ctx, address: &Address) -> Result<bool> {
         let key = RoomKey::new(ctx.tenant().clone(), address.room.clone());
         let left = self.shared().directory.members.leave(key, &address.channel, self.id());
-        left.ok_or_else(|| {
+        let room_left = left.ok_or_else(|| {
             Error::new(Code::NotFound, format!("this connection has not joined `{address}`"))
                 .with_reason("NOT_JOINED")
                 .with_field("args.channel")
-        })
+        })?;
+        self.shared().tell_left(ctx, address, room_left);
+        self.shared().tell_activity_at(ctx, "left", address);
+        Ok(room_left)
     }
 
     /// The channels that this connection has joined, in that order.

@@ -3,13 +3,39 @@
 //! Invariant: while nobody listens, each costs one branch.
 
 use super::{Details, EventType, Severity};
+use crate::bus::connection::Inner;
 use crate::bus::{Bus, ConnectInfo, Item, Outgoing, Shared};
 use crate::inspect::{Decision, Verdict};
+use crate::operations;
 use crate::value::Value;
-use crate::{Address, Code, Ctx, Delivery, Error, MessageId, Target};
+use crate::{Address, Code, Ctx, Delivery, Error, Message, MessageId, Pattern, Target, Tenant};
 use std::fmt;
 
 impl Shared {
+    /// A connection was opened: who it is, what it may do, and that it is there.
+    pub(in crate::bus) fn tell_opened(&self, ctx: &Ctx, inner: &Inner) {
+        if !self.events.is_watched() {
+            return;
+        }
+        let principal = &ctx.principal;
+        self.tell(EventType::ClientAuthenticated, ctx, || {
+            vec![
+                ("role", principal.role.as_str().into()),
+                ("tenant", principal.tenant.as_str().into()),
+                ("expires_at", principal.expires_at.map_or(Value::Null, Value::Time)),
+            ]
+        });
+        self.tell(EventType::ClientAuthorized, ctx, || {
+            vec![
+                ("role", principal.role.as_str().into()),
+                ("publish", texts(principal.publish.as_deref())),
+                ("subscribe", texts(principal.subscribe.as_deref())),
+            ]
+        });
+        self.tell_client(EventType::ClientConnected, ctx, &inner.info);
+        self.tell_activity_of(inner, ctx, "connected");
+    }
+
     pub(in crate::bus) fn tell_client(&self, what: EventType, ctx: &Ctx, info: &ConnectInfo) {
         self.tell(what, ctx, || {
             vec![
@@ -23,10 +49,30 @@ impl Shared {
     /// A message was taken.
     #[inline]
     pub(in crate::bus) fn tell_received(&self, ctx: &Ctx, id: &MessageId, address: &Address) {
-        if self.events.is_watched() {
+        if self.events.wants(EventType::MessageReceived) {
             let details = vec![("address", address.to_string().into())];
             let mut event = self.event_of(EventType::MessageReceived, ctx, details);
             event.message = Some(id.clone());
+            self.events.push(event);
+        }
+    }
+
+    /// Messages of one room reached it.
+    pub(in crate::bus) fn tell_routed<'a>(
+        &self,
+        (tenant, class): (&Tenant, &'static str),
+        messages: impl Iterator<Item = &'a Message>,
+        listeners: impl Fn(&Message) -> usize,
+    ) {
+        for message in messages {
+            let details = vec![
+                ("address", message.address.to_string().into()),
+                ("sender", (*message.sender).into()),
+                ("class", class.into()),
+                ("subscriptions", (listeners(message) as u64).into()),
+            ];
+            let mut event = self.event(EventType::MessageRouted, (tenant, 0), details);
+            event.message = Some(message.id.clone());
             self.events.push(event);
         }
     }
@@ -43,7 +89,7 @@ impl Shared {
     /// What was handed to a connection.
     #[inline]
     pub(in crate::bus) fn tell_sent(&self, ctx: impl FnOnce() -> Ctx, handed_out: &[Outgoing]) {
-        if !self.events.is_watched() || handed_out.is_empty() {
+        if !self.events.wants(EventType::MessageSent) || handed_out.is_empty() {
             return;
         }
         let ctx = ctx();
@@ -65,7 +111,8 @@ impl Shared {
 
     /// Content inspection found something.
     pub(in crate::bus) fn tell_verdict(&self, ctx: &Ctx, place: &dyn fmt::Display, verdict: &Verdict) {
-        if !self.events.is_watched() || !verdict.told.telemetry || !verdict.is_notable() {
+        let is_wanted = self.events.wants(EventType::CasilDecision);
+        if !is_wanted || !verdict.told.telemetry || !verdict.is_notable() {
             return;
         }
         let flags: Vec<Value> = verdict.flags.names().into_iter().map(Value::from).collect();
@@ -84,24 +131,27 @@ impl Shared {
     }
 
     /// Tells everybody who listens.
-    pub(in crate::bus) fn tell_all(&self, what: EventType) {
+    pub(in crate::bus) fn tell_all(&self, what: EventType, details: impl Fn() -> Details) {
+        if !self.events.wants(what) {
+            return;
+        }
         for tenant in self.events.tenants() {
-            let event = self.event(what, (&tenant, 0), Vec::new());
+            let event = self.event(what, (&tenant, 0), details());
             self.events.push(event);
         }
     }
 
-    fn tell_denied(&self, ctx: &Ctx, error: &Error) {
-        // What inspection blocks is told by itself.
-        let by_right = error.reason().is_none_or(|reason| !reason.starts_with("CASIL_"));
-        if error.code() == Code::Forbidden && by_right {
-            self.tell(EventType::AuthorizationDenied, ctx, || vec![("error", error.message().into())]);
+    /// Tells a tenant of what nobody in particular did.
+    pub(super) fn tell_in(&self, what: EventType, tenant: &Tenant, details: impl FnOnce() -> Details) {
+        if self.events.wants(what) {
+            let event = self.event(what, (tenant, 0), details());
+            self.events.push(event);
         }
     }
 
     #[inline]
-    fn tell(&self, what: EventType, ctx: &Ctx, details: impl FnOnce() -> Details) {
-        if self.events.is_watched() {
+    pub(super) fn tell(&self, what: EventType, ctx: &Ctx, details: impl FnOnce() -> Details) {
+        if self.events.wants(what) {
             let event = self.event_of(what, ctx, details());
             self.events.push(event);
         }
@@ -109,19 +159,31 @@ impl Shared {
 }
 
 impl Bus {
+    /// Tells what became of a `request` that a door answered by itself.
+    #[inline]
+    pub fn tell_request(&self, ctx: &Ctx, failure: Option<&Error>) {
+        if self.shared.events.is_watched() {
+            self.tell_call(ctx, "request", failure);
+        }
+    }
+
     /// Tells what became of a call.
     pub(crate) fn tell_call(&self, ctx: &Ctx, name: &str, failure: Option<&Error>) {
         let shared = &self.shared;
         if !shared.events.is_watched() {
             return;
         }
-        // A name that is none may be anything.
-        let name: String = name.chars().take(64).collect();
+        // One row may have several names; a name that is none may be anything.
+        let name: String = match operations::find(name) {
+            Some(operation) => operation.name.to_owned(),
+            None => name.chars().take(64).collect(),
+        };
         let command = || ("command", Value::from(name.as_str()));
         shared.tell(EventType::CommandExecuted, ctx, || vec![command()]);
+        shared.tell_activity(ctx, "called");
         let Some(error) = failure else {
-            if name == "history" {
-                shared.tell(EventType::MessageHistoryRetrieved, ctx, Vec::new);
+            if READS_HISTORY.contains(&name.as_str()) {
+                shared.tell(EventType::MessageHistoryRetrieved, ctx, || vec![command()]);
             }
             return shared.tell(EventType::CommandSucceeded, ctx, || vec![command()]);
         };
@@ -130,9 +192,20 @@ impl Bus {
         }
         shared.tell_denied(ctx, error);
         shared.tell(EventType::CommandFailed, ctx, || with_error(command(), error));
+        if error.code() == Code::Internal {
+            shared.tell(EventType::SystemError, ctx, || with_error(command(), error));
+        }
     }
 }
 
+/// The commands that answer with what was said.
+const READS_HISTORY: [&str; 3] = ["history", "op.history.get", "op.history.replay"];
+
 fn with_error(first: (&'static str, Value), error: &Error) -> Details {
     vec![first, ("error_code", error.code().as_str().into()), ("reason", error.reason().into())]
+}
+
+fn texts(patterns: Option<&[Pattern]>) -> Value {
+    let list = |patterns: &[Pattern]| patterns.iter().map(|pattern| pattern.as_str().into()).collect();
+    patterns.map_or(Value::Null, |patterns| Value::List(list(patterns)))
 }
