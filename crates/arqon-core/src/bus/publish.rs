@@ -181,6 +181,7 @@ struct Tally {
     stored: u64,
     duplicates: u64,
     refused: u64,
+    failure: Option<Error>,
 }
 
 impl Tally {
@@ -188,7 +189,10 @@ impl Tally {
         match &entry {
             Ok(Appended { duplicate: false, .. }) => self.stored += 1,
             Ok(Appended { duplicate: true, .. }) => self.duplicates += 1,
-            Err(_) => self.refused += 1,
+            Err(error) => {
+                self.refused += 1;
+                self.failure.get_or_insert_with(|| error.clone());
+            }
         }
         entry
     }
@@ -198,6 +202,9 @@ impl Tally {
         counters.stored.fetch_add(self.stored, Relaxed);
         counters.duplicates.fetch_add(self.duplicates, Relaxed);
         counters.refused.fetch_add(self.refused, Relaxed);
+        if let Some(error) = &self.failure {
+            shared.tell_storage_error("append", error);
+        }
     }
 }
 
@@ -206,6 +213,7 @@ impl Bus {
     /// is stored as its class promises. A message that is refused does not hold up the others.
     pub fn publish(&self, ctx: &Ctx, mut batch: Vec<Publish>) -> Publishing {
         let shared = &self.shared;
+        let begun = shared.counters.routing.begin(&*shared.env.clock);
         let now = shared.env.clock.now();
         let (admitted, rest) = shared.admit(ctx, now, batch.len());
         let mut intake = Intake::new(shared, ctx, now, batch.len());
@@ -217,6 +225,7 @@ impl Bus {
             |i: usize, publish: &Publish| blocked.get(i).is_none_or(Option::is_none) && may_pass(publish);
         let mut answers = shared.replies.take_all(ctx.tenant(), &batch[..admitted], passes).into_iter();
         let is_watched = shared.events.is_watched();
+        shared.tell_activity(ctx, "published");
         for (i, publish) in batch.into_iter().enumerate() {
             let answers = answers.next().flatten();
             let target = is_watched.then(|| publish.target.clone());
@@ -233,7 +242,9 @@ impl Bus {
                 intake.refuse(error);
             }
         }
-        intake.finish()
+        let publishing = intake.finish();
+        shared.counters.routing.end(&*shared.env.clock, begun);
+        publishing
     }
 }
 
