@@ -25,17 +25,18 @@ mod room;
 mod rooms;
 mod subscribe;
 mod subscription;
+mod timed;
 mod upkeep;
 mod window;
 
 pub(crate) use browse::ChannelInfo;
-pub use connection::{ConnectInfo, Connection, Item, Outgoing};
+pub use connection::{ClientType, ConnectInfo, Connection, Item, Outgoing};
 pub use consumer::ConsumerSettings;
 pub(crate) use dead_letters::DeadLetter;
-pub use directory::RoomSeed;
 pub(crate) use directory::{Named, channel_id, room_id};
+pub use directory::{RoomSeed, is_id_of_place};
 pub use holdings::{DurableHolding, Holdings};
-pub use metrics::{Metric, MetricKind};
+pub use metrics::{Metric, metric_table};
 pub use publish::{Publish, Publishing, Receipt};
 pub use request::{Answer, Moment, Questions};
 pub use subscribe::{From, Subscribe, SubscribeOptions, Subscribed};
@@ -52,7 +53,7 @@ use crate::operators::store::Store;
 use crate::operators::webhook::Webhooks;
 use crate::policy::{Policies, Policy};
 use crate::port::{CommitObserver, Log, Outbound, Records, TokenIssuer};
-use crate::{Code, Ctx, Error, Record, Result, Role};
+use crate::{Code, Ctx, Error, Message, Record, Result, Role};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -127,6 +128,11 @@ impl CommitObserver for Observer {
         for run in records.chunk_by(|a, b| a.room == b.room) {
             if let Some(room) = shared.rooms.find(&run[0].room) {
                 room.committed(run);
+                if shared.events.wants(events::EventType::MessageRouted) {
+                    let messages = run.iter().map(|record| &*record.message);
+                    let listeners = |message: &Message| room.listeners(&message.address.channel);
+                    shared.tell_routed((&run[0].room.tenant, "durable"), messages, listeners);
+                }
             }
         }
     }
@@ -137,6 +143,11 @@ impl Bus {
     pub async fn start(parts: Parts) -> Result<Bus> {
         let Parts { env, log, records, tokens, settings } = parts;
         let ids = IdMaker::new(env.clock.clone(), &*env.random);
+        let counters = metrics::Counters::default();
+        let (clock, work) = (env.clock.clone(), counters.stores.clone());
+        let log: Arc<dyn Log> =
+            Arc::new(timed::TimedLog { inner: log, clock: clock.clone(), work: work.clone() });
+        let records: Arc<dyn Records> = Arc::new(timed::TimedRecords { inner: records, clock, work });
         let shared = Arc::new(Shared {
             started: env.clock.monotonic(),
             ids,
@@ -152,7 +163,7 @@ impl Bus {
             cron: Cron::new(env.clone(), records.clone()),
             webhooks: Webhooks::new(env.clone(), records.clone()),
             omega: Omega::new(env.clone(), records.clone()),
-            counters: metrics::Counters::default(),
+            counters,
             inspector: Inspector::default(),
             events: Arc::default(),
             draining: AtomicBool::new(false),
@@ -179,18 +190,6 @@ impl Bus {
         let times = if ctx.principal.role >= Role::Admin { 100 } else { 1 };
         let window = (Duration::from_secs(60), self.shared.env.clock.monotonic());
         self.shared.rates.check(&ctx.principal, name, per_minute.saturating_mul(times), window)
-    }
-
-    /// Counts what became of a call.
-    pub fn count_answer(&self, failed: bool) {
-        let counters = &self.shared.counters;
-        counters.commands.fetch_add(1, Ordering::Relaxed);
-        counters.errors.fetch_add(u64::from(failed), Ordering::Relaxed);
-    }
-
-    /// Counts so many calls that were answered.
-    pub fn count_answered(&self, calls: u64) {
-        self.shared.counters.commands.fetch_add(calls, Ordering::Relaxed);
     }
 
     /// Whether work would be taken now; if not, what is away.
@@ -249,7 +248,7 @@ impl Bus {
     /// Refuses new work from now on and writes what is not written yet.
     pub async fn drain(&self) -> Result<()> {
         self.shared.draining.store(true, Ordering::SeqCst);
-        self.shared.tell_all(events::EventType::SystemStopped);
+        self.shared.tell_end();
         self.shared.events.close();
         self.shared.persist_consumers(crate::port::Durability::Synced).await
     }

@@ -16,6 +16,7 @@ pub mod ids;
 pub mod inspect;
 pub mod limits;
 pub mod message;
+pub mod metrics;
 pub mod operations;
 mod operators;
 pub mod pattern;

@@ -83,6 +83,18 @@ pub enum Method {
     Delete,
 }
 
+impl Method {
+    /// The word of HTTP.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Delete => "DELETE",
+        }
+    }
+}
+
 /// Where HTTP has the operation; `{x}` in the path is the argument `x`.
 #[derive(Debug, Clone, Copy)]
 pub struct Route {
@@ -240,8 +252,7 @@ impl Bus {
 
     /// The same for arguments that a door has read already: answers with how long to wait.
     pub fn admit_question(&self, ctx: &Ctx, timeout_ms: Option<u64>) -> Result<Duration> {
-        static REQUEST: LazyLock<Option<&Operation>> = LazyLock::new(|| find("request"));
-        let operation = REQUEST.ok_or_else(|| unknown("request"))?;
+        let operation = question().ok_or_else(|| unknown("request"))?;
         admit_to(operation, self, ctx)?;
         let timeout = messages::timeout(timeout_ms);
         self.check_timeout(timeout)?;
@@ -256,7 +267,9 @@ impl Bus {
         name: &str,
         mut args: Args,
     ) -> Result<Value> {
-        let answer = match self.admit_call(ctx, name, &mut args) {
+        let (begun, found) = (self.begin_call(), find(name));
+        let admitted = found.ok_or_else(|| unknown(name));
+        let answer = match admitted.and_then(|operation| self.admit_call(ctx, operation, &mut args)) {
             Ok(operation) => {
                 let (bus, ctx, connection) = (self.clone(), ctx.clone(), connection.cloned());
                 let answer = (operation.run)(Call { bus, ctx, connection, args, operation }).await;
@@ -264,14 +277,20 @@ impl Bus {
             }
             Err(refused) => Err(refused),
         };
+        self.end_call(begun);
         self.tell_call(ctx, name, answer.as_ref().err());
-        self.count_answer(answer.is_err());
+        self.count_answer(found, answer.is_err());
         answer
     }
 
     /// The operation of a call that may be made, with what it carries as it may go on.
-    fn admit_call(&self, ctx: &Ctx, name: &str, args: &mut Args) -> Result<&'static Operation> {
-        let operation = admit(self, ctx, name)?;
+    fn admit_call(
+        &self,
+        ctx: &Ctx,
+        operation: &'static Operation,
+        args: &mut Args,
+    ) -> Result<&'static Operation> {
+        admit_to(operation, self, ctx)?;
         if operation.inspected {
             self.inspect_command(ctx, operation.name, args)?;
         }
@@ -315,6 +334,12 @@ pub fn all() -> &'static [Operation] {
 /// The operation of that name, or of that other name.
 pub fn find(name: &str) -> Option<&'static Operation> {
     all().iter().find(|o| o.name == name).or_else(|| all().iter().find(|o| o.aliases.contains(&name)))
+}
+
+/// The operation that asks an agent, which doors find on every message.
+pub(crate) fn question() -> Option<&'static Operation> {
+    static REQUEST: LazyLock<Option<&Operation>> = LazyLock::new(|| find("request"));
+    *REQUEST
 }
 
 /// The error for a name that is none, with the nearest that is.

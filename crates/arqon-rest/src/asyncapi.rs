@@ -5,7 +5,7 @@
 
 mod page;
 
-use arqon_core::operations::{self, Arg, ArgKind, Category, Method, Operation};
+use arqon_core::operations::{self, Arg, ArgKind, Category, Operation};
 use arqon_core::{Code, Priority};
 use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
@@ -146,7 +146,7 @@ fn command(operation: &Operation) -> Value {
         "x-arqon-aliases": operation.aliases,
     });
     if let Some(route) = operation.route {
-        value["x-arqon-http"] = json!({ "method": method(route.method), "path": route.path });
+        value["x-arqon-http"] = json!({ "method": route.method.as_str(), "path": route.path });
     }
     value
 }
@@ -161,15 +161,6 @@ fn description(operation: &Operation) -> String {
         text.push_str(&format!("\n- `{}` (`{}`): {}", reason.name, reason.code.as_str(), reason.doc));
     }
     text
-}
-
-const fn method(method: Method) -> &'static str {
-    match method {
-        Method::Get => "GET",
-        Method::Post => "POST",
-        Method::Put => "PUT",
-        Method::Delete => "DELETE",
-    }
 }
 
 /// The arguments that a row shows as working.

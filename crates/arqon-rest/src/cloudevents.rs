@@ -1,51 +1,21 @@
-//! CloudEvents over HTTP, inwards: told by the content type (one event, a batch) or by the headers `ce-*` (binary mode).
+//! CloudEvents over HTTP, inwards: a batch in the body, or one event whose attributes are headers (`ce-*`).
 //!
 //! Invariant: an event of a batch that is refused hurts only itself, and answers stand in the order of the events.
 
+use crate::media::content_type;
 use crate::problem::{log_fault, write_head};
 use crate::rest::{Rest, json};
 use arqon_core::bus::{Publish, Receipt};
 use arqon_core::{Code, Ctx, Error, Result, Target};
 use arqon_wire::cloudevents::{batch, from_binary, from_json};
 use arqon_wire::json::write_receipt_data;
-use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 
-/// How a request carries events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// The body is an event.
-    Structured,
-    /// The body is a list of events.
-    Batch,
-    /// The body is data, the attributes are headers.
-    Binary,
-}
-
-impl Mode {
-    /// The mode of a request; `None` if it carries no event.
-    pub(crate) fn of(headers: &HeaderMap) -> Option<Mode> {
-        let kind = content_type(headers).unwrap_or_default();
-        match kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-            "application/cloudevents+json" => Some(Mode::Structured),
-            "application/cloudevents-batch+json" => Some(Mode::Batch),
-            _ => headers.contains_key("ce-specversion").then_some(Mode::Binary),
-        }
-    }
-
-    /// The one event of a request.
-    pub(crate) fn read(self, headers: &HeaderMap, body: &Bytes, target: Option<&Target>) -> Result<Publish> {
-        match self {
-            Mode::Structured | Mode::Batch => from_json(body, target),
-            Mode::Binary => from_binary(&attributes(headers)?, content_type(headers), body, target),
-        }
-    }
-}
-
-fn content_type(headers: &HeaderMap) -> Option<&str> {
-    headers.get(CONTENT_TYPE)?.to_str().ok()
+/// The event whose attributes are headers and whose data is the body.
+pub(crate) fn read_binary(headers: &HeaderMap, body: &Bytes, target: Option<&Target>) -> Result<Publish> {
+    from_binary(&attributes(headers)?, content_type(headers), body, target)
 }
 
 /// The attributes among the headers.
@@ -149,7 +119,6 @@ fn write_answer(out: &mut Vec<u8>, ctx: &Ctx, result: &Result<Receipt>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::HeaderValue;
 
     #[test]
     fn a_header_is_read_as_it_was_written() {
@@ -165,22 +134,5 @@ mod tests {
         }
         assert_eq!(decoded("%FF"), None);
         assert_eq!(decoded("\"open"), None);
-    }
-
-    #[test]
-    fn the_mode_is_told_by_the_head() {
-        let mode = |headers: &[(&'static str, &'static str)]| {
-            let pairs =
-                headers.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)));
-            Mode::of(&pairs.collect())
-        };
-        assert_eq!(mode(&[]), None);
-        assert_eq!(mode(&[("content-type", "application/json")]), None);
-        assert_eq!(
-            mode(&[("content-type", "Application/CloudEvents+JSON; charset=utf-8")]),
-            Some(Mode::Structured)
-        );
-        assert_eq!(mode(&[("content-type", "application/cloudevents-batch+json")]), Some(Mode::Batch));
-        assert_eq!(mode(&[("content-type", "text/plain"), ("ce-specversion", "1.0")]), Some(Mode::Binary));
     }
 }

@@ -12,7 +12,6 @@ use arqon_wire::cloudevents::write_event;
 use arqon_wire::json::delivery;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What a reader asks for.
 pub(crate) struct Wish {
@@ -69,22 +68,6 @@ impl Wish {
     }
 }
 
-/// Counts a feed while it is there.
-struct Open(Arc<AtomicU64>);
-
-impl Open {
-    fn new(feeds: &Arc<AtomicU64>) -> Open {
-        feeds.fetch_add(1, Relaxed);
-        Open(feeds.clone())
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
-}
-
 /// A subscription and where its reader has come to.
 pub(crate) struct Feed {
     pub(crate) connection: Connection,
@@ -92,7 +75,6 @@ pub(crate) struct Feed {
     pub(crate) durable: bool,
     pub(crate) format: Format,
     id: Arc<str>,
-    _open: Open,
 }
 
 impl Feed {
@@ -111,14 +93,7 @@ impl Feed {
         let request = Subscribe { pattern: pattern.clone(), from: from.clone(), durable, options };
         let begun = connection.subscribe(&connection.ctx(), request).await?;
         let cursor = Cursor::new(&pattern, &from, &begun.positions);
-        let feed = Feed {
-            connection,
-            cursor,
-            durable: begun.durable.is_some(),
-            format,
-            id: begun.id,
-            _open: Open::new(&rest.feeds),
-        };
+        let feed = Feed { connection, cursor, durable: begun.durable.is_some(), format, id: begun.id };
         if feed.durable {
             feed.acknowledge_reached(&pattern, &from).await?;
         }

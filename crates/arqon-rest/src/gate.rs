@@ -1,6 +1,7 @@
 //! What happens to every request before and after its handler: an id, the gate, a count.
 //!
-//! Invariant: no handler behind [`admit`] runs without a context, and none runs once the server is stopping.
+//! Invariant: no handler behind [`admit`] or [`admit_operator`] runs without a context, and none behind the first once the
+//! server is stopping.
 
 use crate::problem;
 use crate::rest::Rest;
@@ -23,14 +24,14 @@ const REQUEST_ID_MAX: usize = 128;
 #[derive(Debug, Clone)]
 pub(crate) struct RequestId(pub(crate) Arc<str>);
 
-/// The context that [`admit`] made.
+/// The context that [`admit`] or [`admit_operator`] made.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller(pub(crate) Ctx);
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Infallible;
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get::<Caller>().cloned().expect("`admit` stands before every handler that asks"))
+        Ok(parts.extensions.get::<Caller>().cloned().expect("a gate stands before every handler that asks"))
     }
 }
 
@@ -77,6 +78,25 @@ pub(crate) async fn admit(
             next.run(request).await
         }
         Err(error) => problem::refuse(&error, &id, &*rest.bus.env().clock),
+    }
+}
+
+/// Lets the server's operator in, also while it is stopping; refusals have the form that older programs read.
+pub(crate) async fn admit_operator(
+    State(rest): State<Arc<Rest>>,
+    RequestId(id): RequestId,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    match (rest.operator)(&parts) {
+        Ok(mut ctx) => {
+            ctx.request_id = Some(id);
+            let mut request = Request::from_parts(parts, body);
+            request.extensions_mut().insert(Caller(ctx));
+            next.run(request).await
+        }
+        Err(error) => problem::refuse_older(&error),
     }
 }
 

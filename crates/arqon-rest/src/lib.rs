@@ -15,9 +15,10 @@ pub mod fuzzing;
 mod gate;
 mod health;
 mod lines;
+mod media;
 mod messages;
+mod metrics;
 mod monitor;
-mod older;
 mod operation;
 mod poll;
 mod problem;
@@ -26,12 +27,13 @@ mod rest;
 mod traffic;
 
 pub use asyncapi::document as asyncapi_document;
+pub use metrics::all_metrics;
 pub use problem::status_of;
 pub use rest::{About, Authenticate, Build, Control, Damage, Operating, Rest, Settings, Steer};
 pub use traffic::Traffic;
 
 use self::Gate::{Open, Operator, Token};
-use arqon_core::operations::{self, Method};
+use arqon_core::operations;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, Method as HttpMethod};
 use axum::middleware::{from_fn_with_state, map_response};
@@ -80,8 +82,8 @@ const FIXED: [Fixed; 17] = [
     }),
     (at("GET", "/version", Open, "What is running."), || get(health::version)),
     // They ask for a token themselves where config says so, since scrapers of the same machine have none.
-    (at("GET", "/metrics", Open, "Every number, for Prometheus."), || get(health::metrics)),
-    (at("GET", "/metrics/prometheus", Open, "The same."), || get(health::metrics)),
+    (at("GET", "/metrics", Open, "Every number, for Prometheus."), || get(metrics::metrics)),
+    (at("GET", "/metrics/prometheus", Open, "The same."), || get(metrics::metrics)),
     // No secrets, and browsers cannot send a token with a page.
     (at("GET", "/api/v1/asyncapi.json", Open, "The AsyncAPI document."), || get(asyncapi::serve)),
     (at("GET", "/api/v1/docs", Open, "The operations as a page."), || get(asyncapi::serve_page)),
@@ -111,29 +113,28 @@ pub fn endpoints() -> Vec<Endpoint> {
     let fixed = FIXED.iter().map(|(endpoint, _)| *endpoint);
     let mounted = operations::all().iter().filter_map(|operation| {
         let route = operation.route?;
-        let method = match route.method {
-            Method::Get => "GET",
-            Method::Post => "POST",
-            Method::Put => "PUT",
-            Method::Delete => "DELETE",
-        };
-        Some(at(method, route.path, Token, operation.summary))
+        Some(at(route.method.as_str(), route.path, Token, operation.summary))
     });
     fixed.chain(mounted).collect()
 }
 
 /// The door as a router; unknown paths are answered here too.
 pub fn router(rest: Arc<Rest>) -> Router {
-    let mut open = Router::new();
+    let (mut open, mut operators) = (Router::new(), Router::new());
     let mut guarded = operation::mount(Router::new());
     for (endpoint, handler) in FIXED {
-        // An operator is looked at by the handler.
-        let router = if endpoint.gate == Token { &mut guarded } else { &mut open };
+        let router = match endpoint.gate {
+            Open => &mut open,
+            Token => &mut guarded,
+            Operator => &mut operators,
+        };
         *router = std::mem::take(router).route(endpoint.path, handler());
     }
     let guarded = guarded.route_layer(from_fn_with_state(rest.clone(), gate::admit));
+    let operators = operators.route_layer(from_fn_with_state(rest.clone(), gate::admit_operator));
     let mut router = open
         .merge(guarded)
+        .merge(operators)
         .fallback(gate::no_path)
         .method_not_allowed_fallback(gate::no_method)
         .layer(CatchPanicLayer::custom(health::panicked))

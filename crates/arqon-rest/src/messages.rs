@@ -1,28 +1,20 @@
 //! Publishing over HTTP: one message as a JSON object, or any number as JSON lines.
 
-use crate::cloudevents::{self, Mode};
+use crate::cloudevents;
 use crate::gate::Caller;
 use crate::lines::{self, Lines};
+use crate::media::Media;
 use crate::rest::{Rest, json};
 use crate::{args, body};
 use arqon_core::bus::Publish;
 use arqon_core::{Code, Ctx, Error, Result, Target};
+use arqon_wire::cloudevents::from_json;
 use arqon_wire::json::{Decoder, payload, write_receipt_data};
 use axum::extract::{Request, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
 use std::sync::Arc;
-
-/// Content types of JSON lines.
-const LINES: [&str; 5] = [
-    "application/x-ndjson",
-    "application/ndjson",
-    "application/jsonl",
-    "application/x-jsonlines",
-    "application/json-lines",
-];
 
 /// Reads messages from bytes.
 pub(crate) struct Reader {
@@ -68,20 +60,22 @@ async fn run(rest: &Arc<Rest>, ctx: &Ctx, request: Request) -> Result<Response> 
         Some(_) => return Err(Error::invalid("args.confirm", "expected `stored` or `none`")),
     };
     args.finish(&["address", "confirm"])?;
-    if is_lines(&parts.headers) {
+    let media = Media::of(&parts.headers);
+    if media == Media::Lines {
         let reader = Reader::new(target);
         return Ok(lines::publish(Lines { rest: rest.clone(), ctx: ctx.clone(), reader, confirm }, content));
     }
     let body = body::whole(content, &rest.settings).await?;
-    let message = match Mode::of(&parts.headers) {
-        Some(Mode::Batch) if confirm => {
+    let message = match media {
+        Media::Events if confirm => {
             return cloudevents::publish_batch(rest, ctx, &body, target.as_ref()).await;
         }
-        Some(Mode::Batch) => {
+        Media::Events => {
             return Err(Error::invalid("args.confirm", "every event of a batch is answered"));
         }
-        Some(mode) => mode.read(&parts.headers, &body, target.as_ref())?,
-        None => Reader::new(target).read(&body)?,
+        Media::Event => from_json(&body, target.as_ref())?,
+        Media::EventData => cloudevents::read_binary(&parts.headers, &body, target.as_ref())?,
+        Media::One | Media::Lines => Reader::new(target).read(&body)?,
     };
     let publishing = rest.bus.publish(ctx, vec![message]);
     if !confirm && !publishing.is_done() {
@@ -91,10 +85,4 @@ async fn run(rest: &Arc<Rest>, ctx: &Ctx, request: Request) -> Result<Response> 
     let mut answer = Vec::with_capacity(160);
     write_receipt_data(&mut answer, &receipt);
     Ok(json(StatusCode::OK, answer))
-}
-
-fn is_lines(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    LINES.iter().any(|lines| kind.eq_ignore_ascii_case(lines))
 }

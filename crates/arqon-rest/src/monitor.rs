@@ -1,17 +1,18 @@
 //! The endpoints that older dashboards and scripts ask, with the bodies that they know: `/status`, `/storage/*`, `/system/*`
-//! and `/admin/*`. They are about the server as a whole, so they are for its operator.
+//! and `/admin/*`. They are about the server as a whole, so they are for its operator, whom the gate before them asks for.
 //!
 //! Boundary: nothing is here that the other endpoints do not have as well. Failures are `{"error":…,"details":…}`.
 
 use crate::args;
+use crate::gate::Caller;
 use crate::problem::refuse_older;
 use crate::rest::{Control, Rest, json};
 use arqon_core::bus::Metric;
 use arqon_core::value::{Args, Value};
 use arqon_core::{Code, Ctx, Delivery, Error, Record, Result};
 use arqon_wire::value_to_json;
-use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,18 +23,9 @@ const LIMIT_MAX: u64 = 1000;
 /// What older programs know the service by.
 const SERVICE: &str = "arqonbus";
 
-/// The operator and the query of a request; everybody else is refused.
-fn admit(rest: &Rest, request: Request) -> Result<(Ctx, Args)> {
-    let (parts, _) = request.into_parts();
-    let ctx = (rest.operator)(&parts)?;
-    Ok((ctx, args::of_query(&parts.uri)?))
-}
-
-/// The same for what takes no arguments.
-fn admit_plain(rest: &Rest, request: Request) -> Result<Ctx> {
-    let (ctx, args) = admit(rest, request)?;
-    args.finish(&[])?;
-    Ok(ctx)
+/// Refuses a query where there is nothing to say.
+fn take_nothing(uri: &Uri) -> Result<()> {
+    args::of_query(uri)?.finish(&[])
 }
 
 fn reply(result: Result<Value>) -> Response {
@@ -63,16 +55,15 @@ fn storage_health(rest: &Rest) -> (bool, Value) {
 }
 
 /// `GET /status`.
-pub(crate) async fn status(State(rest): State<Arc<Rest>>, request: Request) -> Response {
-    reply(describe_status(&rest, request))
+pub(crate) async fn status(State(rest): State<Arc<Rest>>, uri: Uri) -> Response {
+    reply(take_nothing(&uri).map(|()| describe_status(&rest)))
 }
 
-fn describe_status(rest: &Rest, request: Request) -> Result<Value> {
-    admit_plain(rest, request)?;
-    let uptime = number(&rest.bus.metrics(), "uptime_seconds");
+fn describe_status(rest: &Rest) -> Value {
+    let uptime = rest.bus.uptime().as_secs_f64();
     let (healthy, storage) = storage_health(rest);
     let endpoints = [("http", true), ("websocket", true), ("storage", healthy)];
-    Ok(Value::map([
+    Value::map([
         ("status", if healthy { "healthy" } else { "degraded" }.into()),
         ("timestamp", Value::Time(rest.bus.env().clock.now())),
         ("service", SERVICE.into()),
@@ -81,19 +72,18 @@ fn describe_status(rest: &Rest, request: Request) -> Result<Value> {
         ("endpoints", Value::map(endpoints.map(|(name, up)| (name, up.into())))),
         ("requests", rest.traffic.to_value(uptime)),
         ("storage", storage),
-    ]))
+    ])
 }
 
 /// `GET /storage/stats`.
-pub(crate) async fn storage_stats(State(rest): State<Arc<Rest>>, request: Request) -> Response {
-    reply(describe_storage(&rest, request))
+pub(crate) async fn storage_stats(State(rest): State<Arc<Rest>>, uri: Uri) -> Response {
+    reply(take_nothing(&uri).map(|()| describe_storage(&rest)))
 }
 
-fn describe_storage(rest: &Rest, request: Request) -> Result<Value> {
-    admit_plain(rest, request)?;
+fn describe_storage(rest: &Rest) -> Value {
     let metrics = rest.bus.metrics();
     let (healthy, _) = storage_health(rest);
-    Ok(Value::map([
+    Value::map([
         ("backend_type", rest.about.engine.into()),
         ("storage_mode", "strict".into()),
         ("healthy", healthy.into()),
@@ -103,16 +93,20 @@ fn describe_storage(rest: &Rest, request: Request) -> Result<Value> {
         ("disk_bytes", count(&metrics, "log_disk_bytes")),
         ("flushes", count(&metrics, "log_flushes")),
         ("damaged_places", count(&metrics, "log_damaged")),
-    ]))
+    ])
 }
 
 /// `GET /storage/history`.
-pub(crate) async fn storage_history(State(rest): State<Arc<Rest>>, request: Request) -> Response {
-    reply(history(&rest, request).await)
+pub(crate) async fn storage_history(
+    State(rest): State<Arc<Rest>>,
+    Caller(ctx): Caller,
+    uri: Uri,
+) -> Response {
+    reply(history(&rest, &ctx, &uri).await)
 }
 
-async fn history(rest: &Rest, request: Request) -> Result<Value> {
-    let (ctx, mut args) = admit(rest, request)?;
+async fn history(rest: &Rest, ctx: &Ctx, uri: &Uri) -> Result<Value> {
+    let mut args = args::of_query(uri)?;
     let [client, room, channel] = [args.text("client_id")?, args.text("room")?, args.text("channel")?];
     let limit = args.number("limit")?.unwrap_or(LIMIT_DEFAULT);
     args.finish(&["client_id", "room", "channel", "limit"])?;
@@ -125,7 +119,7 @@ async fn history(rest: &Rest, request: Request) -> Result<Value> {
     let reach = if client.is_some() { LIMIT_MAX } else { limit };
     let wanted = [("address", Value::from(address)), ("limit", Value::from(reach))];
     let wanted: BTreeMap<String, Value> = wanted.map(|(name, value)| (name.to_owned(), value)).into();
-    let found = rest.bus.call(&ctx, None, "history", Args::new(wanted)).await?;
+    let found = rest.bus.call(ctx, None, "history", Args::new(wanted)).await?;
     let is_wanted = |record: &Record| client.as_deref().is_none_or(|id| *record.message.sender == *id);
     let records = records(found).into_iter().filter(|record| is_wanted(record));
     let mut list: Vec<Value> = records.map(|record| older_message(&record)).collect();
@@ -173,12 +167,11 @@ fn older_message(record: &Record) -> Value {
 }
 
 /// `GET /system/info`.
-pub(crate) async fn system_info(State(rest): State<Arc<Rest>>, request: Request) -> Response {
-    reply(describe_system(&rest, request))
+pub(crate) async fn system_info(State(rest): State<Arc<Rest>>, uri: Uri) -> Response {
+    reply(take_nothing(&uri).map(|()| describe_system(&rest)))
 }
 
-fn describe_system(rest: &Rest, request: Request) -> Result<Value> {
-    admit_plain(rest, request)?;
+fn describe_system(rest: &Rest) -> Value {
     let features =
         ["real_time_messaging", "room_routing", "channel_routing", "message_history", "command_system"];
     let mut features: BTreeMap<String, Value> =
@@ -191,39 +184,45 @@ fn describe_system(rest: &Rest, request: Request) -> Result<Value> {
         ("monitoring", "HTTP Endpoints"),
     ];
     let endpoints = [("websocket", "/ws"), ("http", "/api/v1"), ("metrics", "/metrics")];
-    Ok(Value::map([
+    Value::map([
         ("service", SERVICE.into()),
         ("version", rest.build.version.into()),
         ("description", "Arqon, a message bus for AI agents".into()),
         ("architecture", Value::map(architecture.map(|(name, text)| (name, text.into())))),
         ("features", Value::Map(features)),
         ("endpoints", Value::map(endpoints.map(|(name, text)| (name, text.into())))),
-    ]))
+    ])
 }
 
 /// `GET /system/config`.
-pub(crate) async fn system_config(State(rest): State<Arc<Rest>>, request: Request) -> Response {
-    reply(describe_config(&rest, request))
+pub(crate) async fn system_config(State(rest): State<Arc<Rest>>, uri: Uri) -> Response {
+    reply(take_nothing(&uri).map(|()| describe_config(&rest)))
 }
 
-fn describe_config(rest: &Rest, request: Request) -> Result<Value> {
-    admit_plain(rest, request)?;
-    Ok(Value::Raw(rest.about.config.clone()))
+fn describe_config(rest: &Rest) -> Value {
+    Value::Raw(rest.about.config.clone())
 }
 
 /// `POST /admin/shutdown`.
-pub(crate) async fn shutdown(State(rest): State<Arc<Rest>>, request: Request) -> Response {
-    reply(steer(&rest, request, Control::Shutdown, ("shutdown_initiated", "Server shutdown initiated")))
+pub(crate) async fn shutdown(State(rest): State<Arc<Rest>>, Caller(ctx): Caller, uri: Uri) -> Response {
+    reply(
+        take_nothing(&uri).map(|()| {
+            steer(&rest, &ctx, Control::Shutdown, ("shutdown_initiated", "Server shutdown initiated"))
+        }),
+    )
 }
 
 /// `POST /admin/restart`.
-pub(crate) async fn restart(State(rest): State<Arc<Rest>>, request: Request) -> Response {
-    reply(steer(&rest, request, Control::Restart, ("restart_initiated", "Server restart initiated")))
+pub(crate) async fn restart(State(rest): State<Arc<Rest>>, Caller(ctx): Caller, uri: Uri) -> Response {
+    reply(
+        take_nothing(&uri).map(|()| {
+            steer(&rest, &ctx, Control::Restart, ("restart_initiated", "Server restart initiated"))
+        }),
+    )
 }
 
-fn steer(rest: &Rest, request: Request, control: Control, said: (&str, &str)) -> Result<Value> {
-    let ctx = admit_plain(rest, request)?;
+fn steer(rest: &Rest, ctx: &Ctx, control: Control, said: (&str, &str)) -> Value {
     tracing::warn!(subject = %ctx.principal.subject, ?control, "asked over HTTP");
     (rest.steer)(control);
-    Ok(Value::map([("status", said.0.into()), ("message", said.1.into())]))
+    Value::map([("status", said.0.into()), ("message", said.1.into())])
 }

@@ -1,25 +1,25 @@
-//! What the kernel says about this process, as metrics. Absent where there is no `/proc`.
-
-use arqon_core::bus::{Metric, MetricKind};
+//! What the kernel says about this process. Nothing where there is no `/proc`.
 
 /// The kernel counts processor time in hundredths of a second, on every architecture that matters here.
 const TICKS: f64 = 100.0;
 
-/// Memory, processor time, open files.
-pub(crate) fn metrics() -> Vec<Metric> {
-    let gauge = |name, help, value| Metric { name, help, kind: MetricKind::Gauge, value };
-    let mut list = Vec::new();
-    if let Some(bytes) = resident() {
-        list.push(gauge("memory_usage_bytes", "Memory that the process holds.", bytes));
+/// See the module.
+pub(crate) struct Process {
+    /// Memory that it holds, in bytes.
+    pub(crate) memory: Option<f64>,
+    /// Open file descriptors.
+    pub(crate) files: Option<f64>,
+    /// Processor time.
+    pub(crate) cpu_seconds: Option<f64>,
+}
+
+impl Process {
+    /// As it is now.
+    pub(crate) fn now() -> Process {
+        let files = std::fs::read_dir("/proc/self/fd").ok();
+        let files = files.map(|files| files.count() as f64);
+        Process { memory: resident(), files, cpu_seconds: processor() }
     }
-    if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
-        list.push(gauge("open_files", "Open file descriptors.", files.count() as f64));
-    }
-    if let Some(value) = processor() {
-        let (name, help) = ("cpu_seconds_total", "Processor time of the process.");
-        list.push(Metric { name, help, kind: MetricKind::Counter, value });
-    }
-    list
 }
 
 fn resident() -> Option<f64> {
@@ -43,10 +43,7 @@ mod tests {
 
     #[test]
     fn this_process_holds_memory_and_files() {
-        let list = metrics();
-        let value = |name: &str| list.iter().find(|m| m.name == name).unwrap().value;
-        assert!(value("memory_usage_bytes") > 100_000.0);
-        assert!(value("open_files") >= 3.0);
-        assert!(value("cpu_seconds_total") >= 0.0);
+        let Process { memory, files, cpu_seconds } = Process::now();
+        assert!(memory.unwrap() > 100_000.0 && files.unwrap() >= 3.0 && cpu_seconds.unwrap() >= 0.0);
     }
 }

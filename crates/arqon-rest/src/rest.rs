@@ -2,7 +2,7 @@
 
 use crate::problem;
 use crate::traffic::Traffic;
-use arqon_core::bus::{Bus, Metric, MetricKind};
+use arqon_core::bus::Bus;
 use arqon_core::ids::encode_ulid;
 use arqon_core::value::Value;
 use arqon_core::{Ctx, Result};
@@ -87,20 +87,6 @@ impl Damage {
             kinds.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
         if said.is_empty() { "ok".to_owned() } else { said.join("; ") }
     }
-
-    pub(crate) fn metrics(self) -> [Metric; 3] {
-        let gauge =
-            |name, help, value: u64| Metric { name, help, kind: MetricKind::Gauge, value: value as f64 };
-        [
-            gauge("log_new_epochs", "Rooms that went on in a new epoch at the start.", self.new_epochs),
-            gauge(
-                "records_lost_batches",
-                "Groups of writes of records missing at the start.",
-                self.lost_batches,
-            ),
-            gauge("records_damaged", "Times that a damaged record was met since the start.", self.documents),
-        ]
-    }
 }
 
 /// What is told of the server to whoever operates it.
@@ -158,8 +144,6 @@ pub struct Rest {
     pub answers: [AtomicU64; 5],
     /// Answers by route.
     pub traffic: Traffic,
-    /// Event streams and polls that are open: connections to the bus that are no WebSockets.
-    pub feeds: Arc<AtomicU64>,
 }
 
 impl Rest {
@@ -185,7 +169,6 @@ impl Rest {
             damage: Arc::new(Damage::default),
             answers: Default::default(),
             traffic: Traffic::default(),
-            feeds: Arc::default(),
         }
     }
 

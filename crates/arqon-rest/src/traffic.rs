@@ -3,8 +3,8 @@
 //! Invariant: there is one entry for each route and one for what has none, so no path that a client makes up costs memory.
 
 use crate::endpoints;
+use arqon_core::metrics::{Durations, Spread};
 use arqon_core::value::Value;
-use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const OTHER: &str = "other";
 struct Entry {
     answers: AtomicU64,
     errors: AtomicU64,
-    micros: AtomicU64,
+    took: Durations,
 }
 
 /// See the module.
@@ -40,47 +40,44 @@ impl Traffic {
         let (_, entry) = &self.routes[at];
         entry.answers.fetch_add(1, Relaxed);
         entry.errors.fetch_add(is_error.into(), Relaxed);
-        entry.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
+        entry.took.note(took);
     }
 
-    /// Path, answers, errors and seconds of the routes that were asked for.
-    fn seen(&self) -> impl Iterator<Item = (&'static str, u64, u64, f64)> {
-        let read = |(path, entry): &(&'static str, Entry)| {
-            let seconds = entry.micros.load(Relaxed) as f64 / 1e6;
-            (*path, entry.answers.load(Relaxed), entry.errors.load(Relaxed), seconds)
-        };
-        self.routes.iter().map(read).filter(|(_, answers, ..)| *answers > 0)
+    /// The routes that were asked for.
+    fn seen(&self) -> impl Iterator<Item = (&'static str, &Entry)> {
+        let asked = self.routes.iter().filter(|(_, entry)| entry.answers.load(Relaxed) > 0);
+        asked.map(|(path, entry)| (*path, entry))
     }
 
-    /// Appends it for Prometheus, under the names of older dashboards.
-    pub(crate) fn write(&self, out: &mut String) {
-        let head = |out: &mut String, name: &str, help: &str, kind: &str| {
-            writeln!(out, "# HELP arqonbus_{name} {help}\n# TYPE arqonbus_{name} {kind}").expect(NEVER);
-        };
-        head(out, "http_requests_total", "HTTP requests answered, by route.", "counter");
-        for (path, answers, ..) in self.seen() {
-            writeln!(out, "arqonbus_http_requests_total{{endpoint=\"{path}\"}} {answers}").expect(NEVER);
-        }
-        head(out, "http_errors_total", "Of them, those answered with 400 and above.", "counter");
-        for (path, _, errors, _) in self.seen() {
-            writeln!(out, "arqonbus_http_errors_total{{endpoint=\"{path}\"}} {errors}").expect(NEVER);
-        }
-        head(out, "http_request_duration_seconds", "Until the head of the answer, by route.", "summary");
-        for (path, answers, _, seconds) in self.seen() {
-            let name = "arqonbus_http_request_duration_seconds";
-            writeln!(out, "{name}_sum{{endpoint=\"{path}\"}} {seconds}").expect(NEVER);
-            writeln!(out, "{name}_count{{endpoint=\"{path}\"}} {answers}").expect(NEVER);
-        }
+    /// Answers by route.
+    pub(crate) fn answers(&self) -> Vec<(&'static str, f64)> {
+        self.seen().map(|(path, entry)| (path, entry.answers.load(Relaxed) as f64)).collect()
     }
 
-    /// The same as older dashboards read it in `/status`.
+    /// Of them, those with 400 and above.
+    pub(crate) fn errors(&self) -> Vec<(&'static str, f64)> {
+        self.seen().map(|(path, entry)| (path, entry.errors.load(Relaxed) as f64)).collect()
+    }
+
+    /// How long answers took, by route.
+    pub(crate) fn durations(&self) -> Vec<(&'static str, Spread)> {
+        self.seen().map(|(path, entry)| (path, entry.took.spread())).collect()
+    }
+
+    /// All of it as older dashboards read it in `/status`.
     pub(crate) fn to_value(&self, uptime: f64) -> Value {
         let millis = |seconds: f64| Value::Float((seconds * 1e5).round() / 100.0);
         let (mut total, mut failed, mut sum) = (0, 0, 0.0);
-        for (_, answers, errors, seconds) in self.seen() {
+        let numbers = |entry: &Entry| {
+            let (answers, errors) = (entry.answers.load(Relaxed), entry.errors.load(Relaxed));
+            (answers, errors, entry.took.spread().sum.as_secs_f64())
+        };
+        for (_, entry) in self.seen() {
+            let (answers, errors, seconds) = numbers(entry);
             (total, failed, sum) = (total + answers, failed + errors, sum + seconds);
         }
-        let routes = self.seen().map(|(path, answers, errors, seconds)| {
+        let routes = self.seen().map(|(path, entry)| {
+            let (answers, errors, seconds) = numbers(entry);
             let entry =
                 [("count", answers.into()), ("errors", errors.into()), ("total_time_ms", millis(seconds))];
             (path.to_owned(), Value::map(entry))
@@ -96,8 +93,6 @@ impl Traffic {
     }
 }
 
-const NEVER: &str = "writing to a string cannot fail";
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,16 +105,10 @@ mod tests {
         traffic.count(Some("/health"), true, Duration::from_millis(250));
         traffic.count(None, true, Duration::ZERO);
         traffic.count(Some("/made/up"), true, Duration::ZERO);
-        let mut text = String::new();
-        traffic.write(&mut text);
-        for line in [
-            "arqonbus_http_requests_total{endpoint=\"/health\"} 2",
-            "arqonbus_http_requests_total{endpoint=\"other\"} 2",
-            "arqonbus_http_errors_total{endpoint=\"/health\"} 1",
-            "arqonbus_http_request_duration_seconds_sum{endpoint=\"/health\"} 0.5",
-        ] {
-            assert!(text.lines().any(|l| l == line), "{line}\n{text}");
-        }
+        assert_eq!(traffic.answers(), [("/health", 2.0), ("other", 2.0)]);
+        assert_eq!(traffic.errors(), [("/health", 1.0), ("other", 2.0)]);
+        let (path, took) = &traffic.durations()[0];
+        assert_eq!((*path, took.count(), took.sum), ("/health", 2, Duration::from_millis(500)));
         assert_eq!(traffic.routes.len(), routes);
     }
 }

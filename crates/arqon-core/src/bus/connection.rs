@@ -3,7 +3,8 @@
 //! Invariant: dropping the future of [`Connection::next`] loses nothing; a connection that is gone gives back its
 //! subscriptions, its durable names and its agent.
 
-use super::events::EventType;
+use super::events::{self, EventType};
+use super::metrics::Census;
 use super::subscribe::{Subscribe, Subscribed};
 use super::subscription::{Subscription, Turn};
 use super::{Bus, Shared, lock};
@@ -29,6 +30,44 @@ pub struct ConnectInfo {
     pub peer: Option<String>,
     /// `websocket`, `sse`, …
     pub transport: &'static str,
+    /// What it says that it is.
+    pub client_type: Option<ClientType>,
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientType {
+    /// A person.
+    Human,
+    /// An agent; what it does is told as `agent_activity`.
+    AiAgent,
+    /// Something that looks on.
+    Dashboard,
+    /// A program that is no agent.
+    Service,
+}
+
+impl ClientType {
+    /// All of them.
+    pub const ALL: [ClientType; 4] =
+        [ClientType::Human, ClientType::AiAgent, ClientType::Dashboard, ClientType::Service];
+
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ClientType::Human => "human",
+            ClientType::AiAgent => "ai-agent",
+            ClientType::Dashboard => "dashboard",
+            ClientType::Service => "service",
+        }
+    }
+
+    /// Reads a word.
+    pub fn parse(text: &str) -> Result<ClientType> {
+        ClientType::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
+            Error::invalid("client_type", "expected `human`, `ai-agent`, `dashboard` or `service`")
+        })
+    }
 }
 
 /// Something for the caller.
@@ -75,6 +114,9 @@ struct Pump {
     work: BoxFuture<'static, Result<Page, StoreError>>,
 }
 
+/// What a WebSocket calls its transport; metrics count those apart.
+const WEBSOCKET: &str = "websocket";
+
 /// How long to wait before reading again after the log refused: long enough not to spin while a disk is away.
 const READ_RETRY: Duration = Duration::from_millis(500);
 
@@ -95,8 +137,12 @@ pub struct Connection {
 
 pub(super) struct Inner {
     id: u64,
+    /// By the clock that never goes back.
+    opened: Duration,
     shared: Arc<Shared>,
-    info: ConnectInfo,
+    pub(super) info: ConnectInfo,
+    /// Whether it is the connection of a named agent.
+    pub(super) is_registered: AtomicBool,
     mailbox: Arc<Mailbox>,
     ctx: Mutex<Ctx>,
     pub(super) subscriptions: Mutex<Map<Arc<str>, Arc<Subscription>>>,
@@ -113,9 +159,6 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn count(&self) -> usize {
-        lock(&self.open).len()
-    }
     pub(super) fn subscriptions(&self) -> usize {
         self.subscriptions.load(Ordering::Relaxed)
     }
@@ -124,6 +167,9 @@ impl Connections {
         let open = self.open_now();
         let of_tenant = open.iter().filter(|inner| lock(&inner.ctx).tenant() == tenant);
         of_tenant.map(|inner| lock(&inner.subscriptions).len()).sum()
+    }
+    pub(super) fn find(&self, id: u64) -> Option<Arc<Inner>> {
+        lock(&self.open).get(&id).and_then(Weak::upgrade)
     }
     pub(super) fn open_now(&self) -> Vec<Arc<Inner>> {
         lock(&self.open).values().filter_map(Weak::upgrade).collect()
@@ -152,8 +198,10 @@ impl Bus {
         let (agent, skills) = (info.agent.clone(), info.skills.clone());
         let inner = Arc::new(Inner {
             id,
+            opened: shared.env.clock.monotonic(),
             shared: shared.clone(),
             info,
+            is_registered: AtomicBool::new(false),
             mailbox: Arc::default(),
             ctx: Mutex::new(ctx),
             subscriptions: Mutex::default(),
@@ -169,11 +217,14 @@ impl Bus {
             open.insert(id, Arc::downgrade(&inner));
         }
         let connection = Connection { inner };
+        if connection.inner.is_websocket() {
+            shared.counters.websockets.fetch_add(1, Ordering::Relaxed);
+        }
         if let Some(agent) = agent {
             connection.register(agent, skills)?;
         }
         let ctx = connection.ctx();
-        shared.tell_client(EventType::ClientConnected, &ctx, &connection.inner.info);
+        shared.tell_opened(&ctx, &connection.inner);
         Ok(connection)
     }
 }
@@ -205,6 +256,8 @@ impl Connection {
             return Err(Error::new(Code::ShuttingDown, "the connection was closed"));
         }
         ctx.sender = agent.as_str().into();
+        self.inner.is_registered.store(true, Ordering::Relaxed);
+        self.inner.shared.tell_activity_of(&self.inner, &ctx, "registered");
         Ok(())
     }
 
@@ -356,6 +409,7 @@ impl Inner {
 
     fn retry_later(&self, subscription: &Arc<Subscription>, error: StoreError) {
         tracing::warn!(subscription = %subscription.id, %error, "reading the log failed; trying again");
+        self.shared.tell_store_error("read", &error);
         subscription.read_failed();
         let (subscription, clock) = (Arc::downgrade(subscription), self.shared.env.clock.clone());
         let task = async move {
@@ -405,6 +459,10 @@ impl Inner {
         self.shared.connections.subscriptions.fetch_sub(1, Ordering::Relaxed);
     }
 
+    fn is_websocket(&self) -> bool {
+        self.info.transport == WEBSOCKET
+    }
+
     fn close(&self) {
         if self.mailbox.closed.swap(true, Ordering::SeqCst) {
             return;
@@ -413,8 +471,13 @@ impl Inner {
         subscriptions.values().for_each(|subscription| self.let_go(subscription));
         let ctx = lock(&self.ctx).clone();
         self.shared.agents.forget(ctx.tenant(), self.id);
-        self.shared.directory.members.forget(self.id);
-        lock(&self.shared.connections.open).remove(&self.id);
+        self.shared.end_memberships(&ctx);
+        let was_open = lock(&self.shared.connections.open).remove(&self.id).is_some();
+        if was_open && self.is_websocket() {
+            let now = self.shared.env.clock.monotonic();
+            self.shared.counters.connected.note(now.saturating_sub(self.opened));
+        }
+        self.shared.end_activity(self, &ctx);
         self.shared.tell_client(EventType::ClientDisconnected, &ctx, &self.info);
         self.mailbox.waker.wake();
     }
@@ -427,6 +490,18 @@ impl Drop for Inner {
 }
 
 impl Shared {
+    /// Who is there. Walks all connections: for people and their tools, not for each message.
+    pub(super) fn census(&self) -> Census {
+        let open = self.connections.open_now();
+        let mut census = Census { all: open.len(), ..Census::default() };
+        for inner in open {
+            census.websockets += usize::from(inner.is_websocket());
+            let listens = lock(&inner.subscriptions).values().any(|s| events::is_listener(s));
+            census.listening += usize::from(listens);
+        }
+        census
+    }
+
     fn count_deliveries(&self, handed_out: &[Outgoing], expired: u64, fell_behind: u64) {
         let (mut sent, mut again, mut gaps) = (0, 0, 0);
         for outgoing in handed_out {

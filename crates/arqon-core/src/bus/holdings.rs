@@ -44,25 +44,6 @@ impl Bus {
     }
 }
 
-/// The sums, for metrics.
-pub(super) fn gauges(bus: &Bus) -> [(&'static str, &'static str, f64); 5] {
-    let Holdings { queues, durable, questions } = bus.holdings();
-    let (mut out, mut ahead) = (0, 0);
-    for holding in &durable {
-        out += holding.out;
-        ahead += holding.ahead;
-    }
-    let records: usize = queues.iter().map(|(records, _)| records).sum();
-    let bytes: usize = queues.iter().map(|(_, bytes)| bytes).sum();
-    [
-        ("queued_records", "Records that wait in memory for subscriptions.", records as f64),
-        ("queued_bytes", "Bytes of records that wait in memory for subscriptions.", bytes as f64),
-        ("deliveries_out", "Deliveries of durable subscriptions that are not acknowledged yet.", out as f64),
-        ("acknowledged_ahead", "Acknowledgements of what this server has not handed out yet.", ahead as f64),
-        ("questions_open", "Questions that wait for their answer.", questions as f64),
-    ]
-}
-
 fn held_by(consumer: &Consumer) -> DurableHolding {
     let (out, pending, ahead) = consumer.under_way();
     DurableHolding { tenant: consumer.tenant.clone(), name: consumer.name.clone(), out, pending, ahead }

@@ -1,110 +1,214 @@
-//! Counters of the bus, as plain atomics, and their names.
+//! What the bus counts, and how its numbers are read all at once.
+//!
+//! Invariant: counting on the way of a message is a relaxed addition for each batch; no clock is read for it but for one
+//! batch in [`crate::metrics::EVERY`].
 
-use super::Bus;
+mod table;
+
+use super::holdings::Holdings;
+use super::timed::StoreWork;
+use super::{Bus, Shared};
+use crate::inspect;
+use crate::metrics::{Durations, Measured, MetricInfo, Reading, STAY, Samples, read_all};
+use crate::operations::{self, Operation};
+use crate::port::LogStats;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-
-/// How a metric behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MetricKind {
-    /// Only rises.
-    Counter,
-    /// Goes both ways.
-    Gauge,
-}
 
 /// One number for the outside.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Metric {
     /// Its name, without the `arqon_` prefix.
     pub name: &'static str,
-    /// What it counts, and the unit.
-    pub help: &'static str,
-    /// How it behaves.
-    pub kind: MetricKind,
     /// The value.
     pub value: f64,
 }
 
-macro_rules! counters {
-    ($($name:ident: $wire:literal, $help:literal;)*) => {
-        /// What happened since the start.
-        #[derive(Default)]
-        pub(super) struct Counters { $(pub(super) $name: AtomicU64,)* }
-        impl Counters {
-            fn list(&self) -> Vec<Metric> {
-                vec![$(Metric {
-                    name: $wire, help: $help, kind: MetricKind::Counter, value: self.$name.load(Relaxed) as f64,
-                },)*]
-            }
-        }
-    };
+/// What happened since the start.
+pub(super) struct Counters {
+    pub(super) received: AtomicU64,
+    pub(super) stored: AtomicU64,
+    pub(super) duplicates: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) delivered: AtomicU64,
+    pub(super) expired: AtomicU64,
+    pub(super) gaps: AtomicU64,
+    pub(super) fell_behind: AtomicU64,
+    pub(super) redelivered: AtomicU64,
+    pub(super) acknowledged: AtomicU64,
+    pub(super) dead_lettered: AtomicU64,
+    pub(super) commands: AtomicU64,
+    pub(super) errors: AtomicU64,
+    pub(super) websockets: AtomicU64,
+    /// Batches of messages, from their arrival until they are in memory lanes or with the log.
+    pub(super) routing: Samples,
+    /// Commands, until they are answered.
+    pub(super) answering: Samples,
+    /// WebSockets, until they are closed.
+    pub(super) connected: Durations,
+    /// Runs of events.
+    pub(super) broadcasts: Durations,
+    pub(super) stores: Arc<StoreWork>,
+    /// Calls of each operation, in the order of the table.
+    calls: Vec<AtomicU64>,
 }
 
-counters! {
-    received: "messages_received_total", "Messages taken from publishers.";
-    stored: "messages_stored_total", "Messages made durable.";
-    duplicates: "messages_duplicate_total", "Messages recognised as sent before, and not stored again.";
-    refused: "messages_refused_total", "Messages refused with an error.";
-    delivered: "messages_sent_total", "Deliveries handed to connections.";
-    expired: "messages_expired_total", "Deliveries left out because the message had expired.";
-    gaps: "gaps_total", "Gaps named to readers.";
-    fell_behind: "subscriptions_fell_behind_total", "Times a subscription left its queue for reading the log.";
-    redelivered: "messages_redelivered_total", "Deliveries after the first try.";
-    acknowledged: "messages_acknowledged_total", "Acknowledged deliveries.";
-    dead_lettered: "messages_dead_lettered_total", "Messages given up, with the reason kept.";
-    commands: "commands_total", "Commands run.";
-    errors: "errors_total", "Commands that answered with an error.";
+impl Default for Counters {
+    fn default() -> Self {
+        Counters {
+            received: AtomicU64::default(),
+            stored: AtomicU64::default(),
+            duplicates: AtomicU64::default(),
+            refused: AtomicU64::default(),
+            delivered: AtomicU64::default(),
+            expired: AtomicU64::default(),
+            gaps: AtomicU64::default(),
+            fell_behind: AtomicU64::default(),
+            redelivered: AtomicU64::default(),
+            acknowledged: AtomicU64::default(),
+            dead_lettered: AtomicU64::default(),
+            commands: AtomicU64::default(),
+            errors: AtomicU64::default(),
+            websockets: AtomicU64::default(),
+            routing: Samples::default(),
+            answering: Samples::default(),
+            connected: Durations::new(STAY),
+            broadcasts: Durations::default(),
+            stores: Arc::default(),
+            calls: operations::all().iter().map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+}
+
+impl Counters {
+    /// Calls of an operation were made.
+    pub(super) fn count_calls(&self, operation: &'static Operation, calls: u64) {
+        let at = operations::all().iter().position(|row| std::ptr::eq(row, operation));
+        if let Some(counter) = at.and_then(|at| self.calls.get(at)) {
+            counter.fetch_add(calls, Relaxed);
+        }
+    }
+
+    /// Calls of those operations that were called.
+    fn calls(&self) -> Vec<(&'static str, f64)> {
+        let all = operations::all().iter().zip(&self.calls);
+        let read = all.map(|(operation, calls)| (operation.name, calls.load(Relaxed) as f64));
+        read.filter(|(_, calls)| *calls > 0.0).collect()
+    }
+}
+
+/// Who is there, by what they do.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Census {
+    pub(super) all: usize,
+    pub(super) websockets: usize,
+    /// Connections that listen to events.
+    pub(super) listening: usize,
+}
+
+/// The bus as it is now, looked at once for all rows of the table.
+struct View {
+    bus: Bus,
+    log: LogStats,
+    held: Holdings,
+    census: Census,
+    seen: inspect::Counts,
+    events: (u64, u64),
+    /// Absent where there was no time to ask for it.
+    channels: Option<u64>,
+}
+
+impl View {
+    fn of(bus: &Bus, channels: Option<u64>) -> View {
+        let shared = &bus.shared;
+        View {
+            bus: bus.clone(),
+            log: shared.log.stats(),
+            held: bus.holdings(),
+            census: shared.census(),
+            seen: shared.inspector.counts(),
+            events: shared.events.counts(),
+            channels,
+        }
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.bus.shared
+    }
+
+    fn count(&self, counter: fn(&Counters) -> &AtomicU64) -> Reading {
+        Reading::count(counter(&self.shared().counters).load(Relaxed))
+    }
 }
 
 impl Bus {
     /// Since the start.
-    pub(crate) fn uptime(&self) -> Duration {
+    pub fn uptime(&self) -> Duration {
         self.shared.env.clock.monotonic().saturating_sub(self.shared.started)
     }
 
-    /// Every number of the bus, for metrics and status.
-    pub fn metrics(&self) -> Vec<Metric> {
-        let shared = &self.shared;
-        let mut list = shared.counters.list();
-        let log = shared.log.stats();
-        let gauges = [
-            ("uptime_seconds", "Seconds since the start.", self.uptime().as_secs_f64()),
-            ("active_connections", "Open connections of all transports.", shared.connections.count() as f64),
-            ("subscriptions", "Live subscriptions.", shared.connections.subscriptions() as f64),
-            ("durable_subscriptions", "Named subscriptions in memory.", shared.consumers.count() as f64),
-            ("agents_online", "Agents with an open connection.", shared.agents.count() as f64),
-            ("cron_jobs", "Jobs that send messages by the clock.", shared.cron.count() as f64),
-            ("rooms_in_use", "Rooms in memory.", shared.rooms.count() as f64),
-            ("rooms_total", "Rooms with a log.", log.rooms as f64),
-            ("log_records", "Records kept in the log.", log.records as f64),
-            ("log_disk_bytes", "Bytes that the log takes on disk.", log.disk_bytes as f64),
-            ("log_flushes", "Flushes of the log since the start.", log.flushes as f64),
-            ("log_damaged", "Damaged places known in the log.", log.damaged as f64),
-        ];
-        let gauges = gauges.into_iter().chain(super::holdings::gauges(self));
-        list.extend(gauges.map(|(name, help, value)| Metric { name, help, kind: MetricKind::Gauge, value }));
-        let (seen, (published, dropped)) = (shared.inspector.counts(), shared.events.counts());
-        let inspection = [
-            ("events_published_total", "Events published to those who listen.", published),
-            (
-                "events_dropped_total",
-                "Events left out, since there were more than could be published.",
-                dropped,
-            ),
-            (
-                "inspection_inspected_total",
-                "Messages and commands that content inspection read.",
-                seen.inspected,
-            ),
-            ("inspection_secrets_total", "Those with a probable secret.", seen.secrets),
-            ("inspection_redacted_total", "Those with something to redact.", seen.redacted),
-            ("inspection_blocked_total", "Those that content inspection blocked.", seen.blocked),
-            ("inspection_spared_total", "Those that `enforce` would have blocked.", seen.spared),
-            ("inspection_failed_total", "Those that content inspection could not read.", seen.failed),
-        ];
-        let kind = MetricKind::Counter;
-        list.extend(inspection.map(|(name, help, n)| Metric { name, help, kind, value: n as f64 }));
-        list
+    /// Counts what became of a call.
+    pub(crate) fn count_answer(&self, operation: Option<&'static Operation>, failed: bool) {
+        let counters = &self.shared.counters;
+        if let Some(operation) = operation {
+            counters.count_calls(operation, 1);
+        }
+        counters.commands.fetch_add(1, Relaxed);
+        counters.errors.fetch_add(u64::from(failed), Relaxed);
     }
+
+    /// Counts so many questions to agents that were answered, and how many of them with an error.
+    pub fn count_questions(&self, answered: u64, failed: u64) {
+        let counters = &self.shared.counters;
+        if let Some(operation) = operations::question() {
+            counters.count_calls(operation, answered);
+        }
+        counters.commands.fetch_add(answered, Relaxed);
+        counters.errors.fetch_add(failed, Relaxed);
+    }
+
+    /// Times a call, if it is one that is timed; pass the answer to [`Bus::end_call`].
+    pub(crate) fn begin_call(&self) -> Option<Duration> {
+        self.shared.counters.answering.begin(&*self.shared.env.clock)
+    }
+
+    /// The call is answered.
+    pub(crate) fn end_call(&self, begun: Option<Duration>) {
+        self.shared.counters.answering.end(&*self.shared.env.clock, begun);
+    }
+
+    /// Every plain number of the bus, for status.
+    pub fn metrics(&self) -> Vec<Metric> {
+        let all = read_all(table::TABLE, &View::of(self, None)).into_iter();
+        let plain = all.filter_map(|measured| match measured.reading {
+            Reading::Number(value) => Some(Metric { name: measured.info.name, value }),
+            _ => None,
+        });
+        plain.collect()
+    }
+
+    /// Everything that the bus counts, for metrics.
+    pub async fn measure(&self) -> Vec<Measured> {
+        // A log that is away has no channels to tell of.
+        let channels = self.channels_kept().await.ok();
+        read_all(table::TABLE, &View::of(self, channels))
+    }
+
+    /// Channels of all tenants that the log keeps something of.
+    async fn channels_kept(&self) -> crate::Result<u64> {
+        let log = &self.shared.log;
+        let mut count = 0;
+        for tenant in log.tenants().await? {
+            for room in log.rooms(&tenant).await?.into_iter().filter(|key| !key.room.is_inbox()) {
+                count += log.channels(&room).await?.len() as u64;
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// What is said of each metric of the bus, in the order in which they are told.
+pub fn metric_table() -> impl Iterator<Item = &'static MetricInfo> {
+    table::TABLE.iter().map(|row| &row.info)
 }

@@ -390,6 +390,7 @@ pub(super) const TABLE: &[Operation] = &[
     cron::RESUME,
     webhook::REGISTER,
     webhook::LIST,
+    webhook::ROTATE,
     webhook::UNREGISTER,
     group::JOIN,
     group::MEMBERS,

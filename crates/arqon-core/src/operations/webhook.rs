@@ -17,6 +17,8 @@ const HEADERS_MAX: (usize, usize) = (16, 4096);
 /// Shortest and longest time that one try may take.
 const TIMEOUT_S: (f64, f64) = (0.1, 30.0);
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
+/// How long old secrets hold beside a new one: at most, and without a word.
+const OVERLAP_S: (f64, f64) = (604_800.0, 86_400.0);
 /// Most tries, and how many without a word: 12 are made within some twenty minutes.
 const TRIES: (u64, u64) = (20, 12);
 
@@ -71,13 +73,14 @@ pub(super) fn register(mut call: Call) -> BoxFuture<'static, Result<Value>> {
         let wish = Wish { pattern: scope.pattern, url, headers, timeout, tries };
         let made = call.bus.webhooks().register(&call.bus, &call.ctx, wish).await?;
         let mut members = describe(&made);
-        members.insert("secret".to_owned(), made.rule.secret_text().into());
+        members.insert("secret".to_owned(), made.secret_text().into());
         Ok(Value::Map(members))
     })
 }
 
 fn describe(standing: &Standing) -> BTreeMap<String, Value> {
     let (rule, progress) = (&standing.rule, standing.progress());
+    let receiver = standing.receiver();
     let time = |at: Option<crate::Timestamp>| at.map_or(Value::Null, Value::Time);
     let names: Vec<String> = rule.receiver.headers.iter().map(|(name, _)| name.to_string()).collect();
     let room = rule.pattern.only_room();
@@ -94,6 +97,7 @@ fn describe(standing: &Standing) -> BTreeMap<String, Value> {
         ("owner", (*rule.owner).into()),
         ("owner_client_id", (*rule.owner).into()),
         ("created_at", Value::Time(rule.created_at)),
+        ("old_secret_until", time(receiver.old_secrets.iter().map(|old| old.until).max())),
         ("delivered", progress.delivered.into()),
         ("given_up", progress.given_up.into()),
         ("last_delivered_at", time(progress.last_delivered_at)),
@@ -111,6 +115,26 @@ pub(super) fn list(mut call: Call) -> BoxFuture<'static, Result<Value>> {
         let count = (rules.len() as u64).into();
         let rules = rules.iter().map(|standing| Value::Map(describe(standing))).collect();
         Ok(Value::map([("rules", Value::List(rules)), ("count", count)]))
+    })
+}
+
+fn overlap(args: &mut Args) -> Result<Duration> {
+    let (most, default) = OVERLAP_S;
+    let seconds = args.decimal("overlap_seconds")?.unwrap_or(default);
+    if !(0.0..=most).contains(&seconds) {
+        return Err(Error::invalid("args.overlap_seconds", format!("expected 0 to {most}")));
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+pub(super) fn rotate(mut call: Call) -> BoxFuture<'static, Result<Value>> {
+    Box::pin(async move {
+        let (id, overlap) = (call.args.need_text("rule_id")?, overlap(&mut call.args)?);
+        call.done()?;
+        let standing = call.bus.webhooks().rotate(&call.ctx, &id, overlap).await?;
+        let mut members = describe(&standing);
+        members.insert("secret".to_owned(), standing.secret_text().into());
+        Ok(Value::Map(members))
     })
 }
 

@@ -5,15 +5,19 @@
 //! only after its receiver has said that it has it, or after it was given up into the dead letters.
 
 mod courier;
+mod rotate;
 mod rule;
+mod work;
 
 pub(crate) use rule::{Rule, Standing};
+pub(crate) use work::Work;
 
 use super::{damaged, is_owner, require_owner};
 use crate::bus::{Bus, lock};
 use crate::env::Env;
 use crate::port::{DocKey, Durability, Expect, Outbound, Receiver, Records, Scan, Write};
 use crate::{Code, Ctx, Error, Pattern, Result, Tenant};
+use bytes::Bytes;
 use courier::Courier;
 use rule::RuleKey;
 use std::collections::BTreeMap;
@@ -44,11 +48,22 @@ pub(crate) struct Webhooks {
     /// Given once, when the bus stands; absent where nothing may go out.
     outbound: OnceLock<Arc<dyn Outbound>>,
     rules: Mutex<BTreeMap<RuleKey, Arc<Standing>>>,
+    work: Arc<Work>,
 }
 
 impl Webhooks {
     pub(crate) fn new(env: Env, records: Arc<dyn Records>) -> Webhooks {
-        Webhooks { env, records, outbound: OnceLock::new(), rules: Mutex::default() }
+        Webhooks { env, records, outbound: OnceLock::new(), rules: Mutex::default(), work: Arc::default() }
+    }
+
+    /// Rules in force, of all tenants.
+    pub(crate) fn count(&self) -> usize {
+        self.rules().len()
+    }
+
+    /// What couriers have done.
+    pub(crate) fn work(&self) -> &Work {
+        &self.work
     }
 
     fn rules(&self) -> MutexGuard<'_, BTreeMap<RuleKey, Arc<Standing>>> {
@@ -97,12 +112,15 @@ impl Webhooks {
         if wish.pattern.as_str().starts_with('@') {
             return Err(Error::invalid("args.room", "an inbox is its agent's own; expected a room"));
         }
-        let secret = (0..SECRET_BYTES / 8).flat_map(|_| self.env.random.next_u64().to_be_bytes()).collect();
-        let receiver =
-            Receiver { url: wish.url.into(), headers: wish.headers, secret, timeout: wish.timeout };
-        let receiver = Arc::new(receiver);
+        let receiver = Arc::new(Receiver {
+            url: wish.url.into(),
+            headers: wish.headers,
+            secret: self.draw_secret(),
+            old_secrets: Vec::new(),
+            timeout: wish.timeout,
+        });
         self.outbound()?.admit(receiver.clone()).await?;
-        let id = format!("webhook_{:012x}", self.env.random.next_u64() >> 16);
+        let id = format!("wh_{:012x}", self.env.random.next_u64() >> 16);
         let key = RuleKey { tenant: ctx.tenant().clone(), id: id.into() };
         let rule = Rule {
             key: key.clone(),
@@ -121,6 +139,10 @@ impl Webhooks {
             let _it_may_not_be_there = self.forget(&key).await;
         }
         begun.map(|()| standing)
+    }
+
+    fn draw_secret(&self) -> Bytes {
+        (0..SECRET_BYTES / 8).flat_map(|_| self.env.random.next_u64().to_be_bytes()).collect()
     }
 
     /// The caller's rules, by id; an admin's are all of the tenant.
@@ -160,7 +182,8 @@ impl Webhooks {
 
     fn courier(&self, bus: &Bus, standing: &Arc<Standing>) -> Result<Courier> {
         let (env, outbound) = (self.env.clone(), self.outbound()?.clone());
-        Ok(Courier { env, outbound, bus: bus.clone(), standing: standing.clone() })
+        let (bus, standing, work) = (bus.clone(), standing.clone(), self.work.clone());
+        Ok(Courier { env, outbound, bus, standing, work })
     }
 
     /// Lets a courier work until its rule is taken back or the bus closes.

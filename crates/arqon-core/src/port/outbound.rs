@@ -16,8 +16,27 @@ pub struct Receiver {
     pub headers: Vec<(Arc<str>, Arc<str>)>,
     /// What requests are signed with.
     pub secret: Bytes,
+    /// Those before it, with which they are signed as well for a while.
+    pub old_secrets: Vec<OldSecret>,
     /// How long one try may take, from looking up the name to the answer.
     pub timeout: Duration,
+}
+
+/// A secret that another has replaced.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OldSecret {
+    /// The secret.
+    pub secret: Bytes,
+    /// From then on it signs nothing.
+    pub until: Timestamp,
+}
+
+impl Receiver {
+    /// The secrets that a request of this moment is signed with, the newest first.
+    pub fn secrets_at(&self, at: Timestamp) -> impl Iterator<Item = &Bytes> {
+        let old = self.old_secrets.iter().filter(move |old| old.until > at);
+        std::iter::once(&self.secret).chain(old.map(|old| &old.secret))
+    }
 }
 
 /// Shows no secret, and no header, which may hold one.

@@ -1,5 +1,7 @@
 //! Webhooks over a receiver that the test plays: order, tries, dead letters, owners, restarts.
 
+mod rotation;
+
 use crate::world::{World, caller, policy, settle, text, user, with_extras};
 use arqon_core::bus::{From, Subscribe, SubscribeOptions};
 use arqon_core::port::{Outbound, Post, PostError, Receiver};

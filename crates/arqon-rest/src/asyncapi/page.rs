@@ -1,6 +1,6 @@
 //! The document for people: one page without scripts, so that it works everywhere and can do nothing.
 
-use super::{description, method};
+use super::description;
 use arqon_core::operations::{self, Category, Operation};
 
 const HEAD: &str = r#"<!doctype html>
@@ -36,7 +36,7 @@ fn write(out: &mut String, operation: &Operation) {
     let Operation { name, permission, per_minute, .. } = operation;
     let rate = if *per_minute == 0 { "no limit".to_owned() } else { format!("{per_minute} a minute") };
     let right = format!("{} ({} or above)", permission.as_str(), permission.least_role().as_str());
-    let path = operation.route.map(|route| format!(" · {} {}", method(route.method), route.path));
+    let path = operation.route.map(|route| format!(" · {} {}", route.method.as_str(), route.path));
     let other = operation.aliases.iter().map(|alias| format!(" · also {alias}")).collect::<String>();
     out.push_str(&format!(
         "<h3 id=\"{name}\"><code>{name}</code></h3>\n<p>{}</p>\n",

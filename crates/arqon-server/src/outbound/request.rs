@@ -1,6 +1,7 @@
 //! One request: the body, and the headers of Standard Webhooks (https://www.standardwebhooks.com).
 //!
-//! Invariant: what is signed is `{webhook-id}.{webhook-timestamp}.{body}`, byte for byte as it is sent.
+//! Invariant: what is signed is `{webhook-id}.{webhook-timestamp}.{body}`, byte for byte as it is sent, once with each secret
+//! that holds.
 
 use super::place::Place;
 use arqon_core::Delivery;
@@ -51,15 +52,16 @@ fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> 
 pub(super) fn build(place: &Place, post: &Post) -> Result<Request<Full<Bytes>>, String> {
     let body = body(post);
     let seconds = (post.at.as_millis() / 1000).to_string();
-    let signature = signature(&post.receiver.secret, [&*post.id, seconds.as_str()], &body);
+    let sign = |secret: &Bytes| signature(secret, [&*post.id, seconds.as_str()], &body);
+    let signatures: Vec<String> = post.receiver.secrets_at(post.at).map(sign).collect();
     let mut request = Request::post(place.path())
         .header("host", place.authority())
         .header("connection", "close")
         .header("content-type", "application/json")
         .header("user-agent", concat!("arqon/", env!("CARGO_PKG_VERSION")))
         .header("webhook-id", &*post.id)
+        .header("webhook-signature", signatures.join(" "))
         .header("webhook-timestamp", seconds)
-        .header("webhook-signature", signature)
         .body(Full::new(Bytes::from(body)))
         .map_err(|e| format!("no request can be made of it: {e}"))?;
     for (name, value) in &post.receiver.headers {

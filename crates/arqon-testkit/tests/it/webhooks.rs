@@ -111,6 +111,34 @@ async fn what_is_refused_comes_again_under_the_same_id_and_then_is_a_dead_letter
     server.stop().await;
 }
 
+/// Who has taken the new secret, and who has not yet: both can check what comes while both hold.
+#[tokio::test]
+async fn while_a_new_secret_takes_over_either_one_checks_what_comes() {
+    let server = server().await;
+    let receiver = std::sync::Arc::new(Receiver::start());
+    let client = server.client().await;
+    let rule = json!({ "url": receiver.url("/"), "room": "repo" });
+    let made = client.call("op.webhook.register", rule).await.unwrap();
+    let args = |overlap: u64| json!({ "rule_id": made["rule_id"], "overlap_seconds": overlap });
+    let post = async |count: usize| {
+        client.publish("repo:main", json!({ "n": count })).await.unwrap();
+        wait_for(&receiver, count).await.pop().unwrap()
+    };
+    let first = made["secret"].as_str().unwrap();
+    assert!(post(1).await.is_signed_by(first));
+    let answer = client.call("op.webhook.rotate_secret", args(3600)).await.unwrap();
+    let second = answer["secret"].as_str().unwrap();
+    let request = post(2).await;
+    assert!(request.is_signed_by(first) && request.is_signed_by(second));
+    assert_eq!(request.header("webhook-signature").split(' ').count(), 2);
+    let answer = client.call("op.webhook.rotate_secret", args(0)).await.unwrap();
+    let third = answer["secret"].as_str().unwrap();
+    let request = post(3).await;
+    assert!(request.is_signed_by(third) && !request.is_signed_by(second) && !request.is_signed_by(first));
+    client.close().await.unwrap();
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn rules_go_on_after_a_restart_with_what_came_meanwhile() {
     let mut server = server().await;

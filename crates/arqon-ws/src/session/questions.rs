@@ -76,13 +76,14 @@ impl<S: Stream> Session<S> {
                     // One look at the clock for all that are told together.
                     let at = *at.get_or_insert_with(|| self.door.bus.env().clock.now());
                     self.tell_answer(&asker, &answer, at);
+                    self.door.bus.tell_request(&self.ctx, None);
                     answered += 1;
                 }
                 Err(error) => self.tell_failure(&asker, &error),
             }
         }
         if answered > 0 {
-            self.door.bus.count_answered(answered);
+            self.door.bus.count_questions(answered, 0);
         }
         any
     }
@@ -104,7 +105,8 @@ impl<S: Stream> Session<S> {
     }
 
     fn tell_failure(&mut self, Asker { id, form }: &Asker, error: &Error) {
-        self.door.bus.count_answer(true);
+        self.door.bus.count_questions(1, 1);
+        self.door.bus.tell_request(&self.ctx, Some(error));
         self.refuse(*form, id.as_deref(), error);
     }
 }

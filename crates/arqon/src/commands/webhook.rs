@@ -18,7 +18,8 @@ use std::time::Duration;
   arqon webhook add https://example.com/in repo
   arqon webhook add https://example.com/in fleet:alerts --header 'Authorization: Bearer …'
   arqon webhook list
-  arqon webhook remove webhook_5f3a9c1e77b2"
+  arqon webhook rotate wh_5f3a9c1e77b2
+  arqon webhook remove wh_5f3a9c1e77b2"
 )]
 pub(crate) struct Webhook {
     #[command(subcommand)]
@@ -58,9 +59,26 @@ Examples:
     /// List your rules and how they do; admins see all of the tenant.
     #[command(after_help = "Examples:\n  arqon webhook list\n  arqon webhook list --json")]
     List,
+    /// Give a rule a new secret and print it; the present one holds beside it for a while.
+    #[command(
+        after_help = "While both hold, each request carries a signature of either, so a receiver can take the new secret at any
+time before the old one ends. What was leaked is ended at once with `--overlap 0s`.
+
+Examples:
+  arqon webhook rotate wh_5f3a9c1e77b2
+  arqon webhook rotate wh_5f3a9c1e77b2 --overlap 1h --json | jq -r .secret
+  arqon webhook rotate wh_5f3a9c1e77b2 --overlap 0s"
+    )]
+    Rotate {
+        /// As `list` shows it.
+        id: String,
+        /// How long the present secret holds beside the new one; at most 7 days.
+        #[arg(long, value_name = "TIME", value_parser = duration, default_value = "24h")]
+        overlap: Duration,
+    },
     /// Take a rule back.
     #[command(
-        after_help = "Examples:\n  arqon webhook remove webhook_5f3a9c1e77b2\n  arqon webhook remove webhook_5f3a9c1e77b2 --quiet"
+        after_help = "Examples:\n  arqon webhook remove wh_5f3a9c1e77b2\n  arqon webhook remove wh_5f3a9c1e77b2 --quiet"
     )]
     Remove {
         /// As `list` shows it.
@@ -101,6 +119,12 @@ impl Webhook {
             Action::List => {
                 let answer = client.call("op.webhook.list", json!({})).await?;
                 let text = list(Paint::stdout(), &answer);
+                (answer, text)
+            }
+            Action::Rotate { id, overlap } => {
+                let args = json!({ "rule_id": id, "overlap_seconds": overlap.as_secs_f64() });
+                let answer = client.call("op.webhook.rotate_secret", args).await?;
+                let text = text(&answer["secret"]);
                 (answer, text)
             }
             Action::Remove { id } => {

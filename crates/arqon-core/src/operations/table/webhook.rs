@@ -49,9 +49,33 @@ pub(super) const LIST: Operation = Operation {
     name: "op.webhook.list",
     aliases: &["webhook.list"],
     summary: "The caller's rules and how they do; for admins all of the tenant.",
-    answer: "`{rules: [{rule_id, url, pattern, room?, channel?, headers, timeout_seconds, max_attempts, owner, owner_client_id, created_at, delivered, given_up, last_delivered_at?, failures, problem?, next_try_at?}], count}`; of `headers` the names; counts are those since the server was started",
+    answer: "`{rules: [{rule_id, url, pattern, room?, channel?, headers, timeout_seconds, max_attempts, owner, owner_client_id, created_at, old_secret_until?, delivered, given_up, last_delivered_at?, failures, problem?, next_try_at?}], count}`; of `headers` the names; counts are those since the server was started",
     route: at(Get, "/api/v1/webhooks"),
     run: webhook::list,
+    ..ROW
+};
+
+pub(super) const ROTATE: Operation = Operation {
+    name: "op.webhook.rotate_secret",
+    aliases: &["webhook.rotate_secret"],
+    summary: "Gives a rule a new secret. Requests carry a signature of each of the old ones as well while they hold, so that receivers change over in their own time.",
+    args: &[
+        need("rule_id", Text, "the rule"),
+        may(
+            "overlap_seconds",
+            Decimal,
+            "how long the present secret holds beside the new one; default 86400 (a day), at most 604800; 0 ends all old ones at once",
+        ),
+    ],
+    answer: "as `op.webhook.register`, with the new `secret`, which is shown here only, and `old_secret_until`",
+    route: at(Post, "/api/v1/webhooks/{rule_id}/secret"),
+    example: r#"{"rule_id":"wh_5f3a9c1e77b2","overlap_seconds":3600}"#,
+    reasons: &[
+        because("RULE_NOT_FOUND", Code::NotFound, "there is no such rule"),
+        because("NOT_OWNER", Code::Forbidden, "the rule belongs to somebody else"),
+        because("TOO_MANY_SECRETS", Code::Exhausted, "four old secrets hold already"),
+    ],
+    run: webhook::rotate,
     ..ROW
 };
 
@@ -66,7 +90,7 @@ pub(super) const UNREGISTER: Operation = Operation {
     )],
     answer: "`{rule_id}`",
     route: at(Delete, "/api/v1/webhooks/{rule_id}"),
-    example: r#"{"rule_id":"webhook_5f3a9c1e77b2"}"#,
+    example: r#"{"rule_id":"wh_5f3a9c1e77b2"}"#,
     reasons: &[
         because("RULE_NOT_FOUND", Code::NotFound, "there is no such rule"),
         because("NOT_OWNER", Code::Forbidden, "the rule belongs to somebody else"),

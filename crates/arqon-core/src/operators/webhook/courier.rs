@@ -3,7 +3,7 @@
 //! Invariant: no message is posted before the one in front of it was taken or given up, and none is acknowledged that was
 //! neither.
 
-use super::Standing;
+use super::{Standing, Work};
 use crate::bus::{Bus, ConnectInfo, Connection, From, Item, Subscribe, SubscribeOptions};
 use crate::env::{Env, Random};
 use crate::port::{Outbound, Post, PostError};
@@ -25,6 +25,7 @@ pub(super) struct Courier {
     pub(super) outbound: Arc<dyn Outbound>,
     pub(super) bus: Bus,
     pub(super) standing: Arc<Standing>,
+    pub(super) work: Arc<Work>,
 }
 
 impl Courier {
@@ -93,10 +94,13 @@ impl Courier {
                 return self.give_up(connection, delivery, "expired before its receiver had it".to_owned());
             }
             tries += 1;
-            let (receiver, rule_id) = (rule.receiver.clone(), rule.key.id.clone());
+            let (receiver, rule_id) = (self.standing.receiver(), rule.key.id.clone());
             let post =
                 Post { receiver, rule: rule_id, id: id_of(delivery), at: now, delivery: delivery.clone() };
-            match self.outbound.post(post).await {
+            let begun = self.env.clock.monotonic();
+            let posted = self.outbound.post(post).await;
+            self.work.tried(self.env.clock.monotonic().saturating_sub(begun), posted.is_err());
+            match posted {
                 Ok(()) => return self.settle(connection, delivery).await,
                 Err(failed) if tries >= rule.tries => {
                     let reason = format!("{} ({tries} tries)", failed.message);
@@ -108,10 +112,16 @@ impl Courier {
     }
 
     async fn settle(&self, connection: &Connection, delivery: &Delivery) {
+        let now = self.env.clock.now();
+        let stored = match delivery {
+            Delivery::Record { record, .. } => Some(record.message.stored_at),
+            Delivery::Gap(_) => None,
+        };
+        self.work.took(stored.map(|at| now.since(at)));
         {
             let mut progress = self.standing.change();
             progress.delivered += 1;
-            progress.last_delivered_at = Some(self.env.clock.now());
+            progress.last_delivered_at = Some(now);
             (progress.failures, progress.problem, progress.next_try_at) = (0, None, None);
         }
         let Delivery::Record { record, attempt: 1.. } = delivery else { return };
@@ -125,6 +135,7 @@ impl Courier {
     fn give_up(&self, connection: &Connection, delivery: &Delivery, reason: String) {
         let id = &self.standing.rule.key.id;
         tracing::warn!(rule = %id, %reason, "a webhook's message was given up");
+        self.work.gave_up();
         {
             let mut progress = self.standing.change();
             progress.given_up += 1;

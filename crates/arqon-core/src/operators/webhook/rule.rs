@@ -1,16 +1,18 @@
-//! One rule as it is kept, and how it does. Layout: format 1, then the fields in the order of the struct, numbers as LEB128
-//! and texts with their length.
+//! One rule as it is kept, and how it does. Layout: format 2, then the fields in the order of the struct, numbers as LEB128
+//! and texts with their length. Format 1 had no old secrets at its end.
 
 use crate::bus::lock;
 use crate::codec::{number, put, read_number, take, text};
-use crate::port::Receiver;
+use crate::port::{OldSecret, Receiver};
 use crate::{Ctx, Pattern, Principal, Role, Tenant, Timestamp};
 use bytes::Bytes;
 use futures_channel::oneshot;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
+/// Old secrets that hold at once.
+pub(super) const OLD_SECRETS_MAX: usize = 4;
 /// Who reads for rules: what lists of connections show.
 const SENDER: &str = "op-webhook";
 
@@ -61,11 +63,6 @@ impl Rule {
         Ctx { sender: SENDER.into(), ..Ctx::new(Arc::new(principal)) }
     }
 
-    /// The secret as receivers configure it.
-    pub(crate) fn secret_text(&self) -> String {
-        format!("whsec_{}", base64(&self.receiver.secret))
-    }
-
     pub(super) fn encode(&self) -> Bytes {
         let receiver = &self.receiver;
         let mut out = Vec::with_capacity(256);
@@ -82,12 +79,18 @@ impl Rule {
         number(&mut out, u64::try_from(receiver.timeout.as_micros()).unwrap_or(u64::MAX));
         number(&mut out, u64::from(self.tries));
         number(&mut out, self.created_at.0);
+        number(&mut out, receiver.old_secrets.len() as u64);
+        for old in &receiver.old_secrets {
+            put(&mut out, &old.secret);
+            number(&mut out, old.until.0);
+        }
         out.into()
     }
 
     pub(super) fn decode(key: &RuleKey, mut data: Bytes) -> Option<Rule> {
         let input = &mut data;
-        if read_number(input).ok()? != FORMAT {
+        let format = read_number(input).ok()?;
+        if !(1..=FORMAT).contains(&format) {
             return None;
         }
         let owner = text(input).ok()?;
@@ -100,7 +103,11 @@ impl Rule {
         let timeout = Duration::from_micros(read_number(input).ok()?);
         let tries = u32::try_from(read_number(input).ok()?).ok()?;
         let created_at = Timestamp(read_number(input).ok()?);
-        let receiver = Arc::new(Receiver { url, headers, secret, timeout });
+        let count = if format == 1 { 0 } else { read_number(input).ok()? };
+        let old =
+            |_| Some(OldSecret { secret: take(input).ok()?, until: Timestamp(read_number(input).ok()?) });
+        let old_secrets = (0..count).map(old).collect::<Option<Vec<_>>>()?;
+        let receiver = Arc::new(Receiver { url, headers, secret, old_secrets, timeout });
         Some(Rule { key: key.clone(), owner, pattern, receiver, tries, created_at })
     }
 }
@@ -121,13 +128,34 @@ pub(crate) struct Progress {
 /// A rule in force.
 pub(crate) struct Standing {
     pub(crate) rule: Rule,
+    /// The receiver with the secrets of now, and the version of the document that says so.
+    receiver: Mutex<(u64, Arc<Receiver>)>,
     progress: Mutex<Progress>,
     stop: Mutex<Option<oneshot::Sender<()>>>,
 }
 
 impl Standing {
     pub(super) fn new(rule: Rule) -> Standing {
-        Standing { rule, progress: Mutex::default(), stop: Mutex::default() }
+        let receiver = Mutex::new((0, rule.receiver.clone()));
+        Standing { rule, receiver, progress: Mutex::default(), stop: Mutex::default() }
+    }
+
+    /// The receiver, with the secrets of now.
+    pub(crate) fn receiver(&self) -> Arc<Receiver> {
+        lock(&self.receiver).1.clone()
+    }
+
+    /// Goes on with other secrets, unless those of a later version are there.
+    pub(super) fn replace_receiver(&self, version: u64, receiver: Arc<Receiver>) {
+        let mut current = lock(&self.receiver);
+        if version > current.0 {
+            *current = (version, receiver);
+        }
+    }
+
+    /// The secret as receivers configure it.
+    pub(crate) fn secret_text(&self) -> String {
+        format!("whsec_{}", base64(&self.receiver().secret))
     }
 
     pub(crate) fn progress(&self) -> Progress {
@@ -176,6 +204,7 @@ mod tests {
             url: "https://example.com/in?x=1".into(),
             headers,
             secret: Bytes::from_static(&[0, 255, 7, 9]),
+            old_secrets: vec![OldSecret { secret: Bytes::from_static(&[4, 0]), until: Timestamp(99) }],
             timeout: Duration::from_millis(2500),
         };
         Rule {
@@ -192,6 +221,17 @@ mod tests {
     fn what_is_encoded_is_decoded() {
         let rule = rule();
         assert_eq!(Rule::decode(&rule.key, rule.encode()), Some(rule));
+    }
+
+    #[test]
+    fn a_rule_of_the_format_before_is_read() {
+        let mut rule = rule();
+        Arc::make_mut(&mut rule.receiver).old_secrets.clear();
+        let mut data = rule.encode().to_vec();
+        // The number of old secrets stands at the end.
+        assert_eq!((data[0], data.pop()), (2, Some(0)));
+        data[0] = 1;
+        assert_eq!(Rule::decode(&rule.key, data.into()), Some(rule));
     }
 
     #[test]
