@@ -12,6 +12,7 @@ mod documents;
 mod http;
 mod keys;
 mod lifecycle;
+mod metrics;
 mod monitor;
 mod rest;
 mod site;

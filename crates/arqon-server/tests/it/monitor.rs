@@ -1,4 +1,4 @@
-//! What older dashboards and scripts ask for: the same paths, bodies and names of metrics, for the operator alone.
+//! What older dashboards and scripts ask for: the same paths and bodies, for the operator alone. (Metrics are in `metrics`.)
 
 use crate::http::ask;
 use crate::site::Site;
@@ -113,49 +113,6 @@ async fn what_the_operator_asks_for_is_passed_on() {
         assert_eq!(server.asked().await, control);
         server.stop().await.unwrap();
     }
-}
-
-#[tokio::test]
-async fn metrics_stand_there_under_the_names_of_older_dashboards_too() {
-    let site = Site::start().await;
-    site.publish("a:b", 1).await;
-    assert_eq!(site.get("/api/v1/rooms").await.status, 200);
-    let text = site.get("/metrics").await.body;
-    let value = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(&format!("arqonbus_{name} ")));
-        line.unwrap_or_else(|| panic!("no arqonbus_{name} in {text}")).parse::<f64>().unwrap()
-    };
-    let kind = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(&format!("# TYPE arqonbus_{name} ")));
-        line.unwrap_or_default().to_owned()
-    };
-    assert_eq!(value("messages_received_total"), 1.0);
-    assert_eq!(value("messages_processed_total"), 1.0);
-    assert_eq!((value("total_commands"), value("command_success_total")), (1.0, 1.0));
-    assert_eq!((value("active_clients"), value("websocket_connections")), (0.0, 0.0));
-    assert!(value("memory_usage_bytes") > 1e6 && value("rooms_total") == 1.0);
-    for (name, expected) in
-        [("active_clients", "gauge"), ("messages_sent_total", "counter"), ("uptime_seconds", "counter")]
-    {
-        assert_eq!(kind(name), expected, "{name}");
-    }
-    assert_eq!(value("http_requests_total{endpoint=\"/api/v1/messages\"}"), 1.0);
-    assert!(value("http_request_duration_seconds_sum{endpoint=\"/api/v1/rooms\"}") > 0.0);
-    // An event stream is a connection and no WebSocket.
-    let stream = ask("GET", "/api/v1/events?pattern=a:*").token(&site.owner);
-    let _stream = crate::http::Events::open(site.addr, stream).await;
-    let text = site.get("/metrics").await.body;
-    assert!(text.contains("\narqonbus_active_clients 1\n"), "{text}");
-    assert!(text.contains("\narqonbus_websocket_connections 0\n"), "{text}");
-    // Every name is declared once and before its values.
-    let types: Vec<&str> =
-        text.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-    let mut unique = types.clone();
-    unique.sort_unstable();
-    unique.dedup();
-    assert_eq!(unique.len(), types.len());
-    let prometheus = site.get("/metrics/prometheus").await;
-    assert_eq!(prometheus.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
 }
 
 #[tokio::test]

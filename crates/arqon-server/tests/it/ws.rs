@@ -10,10 +10,10 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
-    async fn open(site: &Site) -> Socket {
+    pub async fn open(site: &Site) -> Socket {
         let url = format!("ws://{}/ws?token={}", site.addr, site.owner);
         let mut socket = Socket(connect_async(url).await.unwrap().0);
         let welcome = socket.read().await.unwrap();
@@ -21,12 +21,12 @@ impl Socket {
         socket
     }
 
-    async fn send(&mut self, envelope: Value) {
+    pub async fn send(&mut self, envelope: Value) {
         self.0.send(Message::text(envelope.to_string())).await.unwrap();
     }
 
     /// The next envelope, or the code of the close frame.
-    async fn read(&mut self) -> Result<Value, u16> {
+    pub async fn read(&mut self) -> Result<Value, u16> {
         loop {
             let message = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("a frame in time");
             match message.expect("a close frame before the end").unwrap() {
@@ -38,7 +38,7 @@ impl Socket {
     }
 
     /// The data of the answer to a command; deliveries before it are dropped.
-    async fn command(&mut self, name: &str, args: Value) -> Value {
+    pub async fn command(&mut self, name: &str, args: Value) -> Value {
         self.send(json!({"type": "command", "id": name, "command": name, "args": args})).await;
         loop {
             let envelope = self.read().await.unwrap();
