@@ -8,9 +8,10 @@ mod json;
 mod parts;
 mod place;
 mod proto;
+pub mod telemetry;
 
 pub use encode::*;
-pub use parts::{Command, Incoming, Message, Rejected, Why};
+pub use parts::{Answer, Command, Incoming, Message, Rejected, Why};
 pub use place::Place;
 
 use crate::Form;

@@ -132,6 +132,22 @@ impl<'de> Visitor<'de> for Tree {
 
 /// Appends a value as JSON. Raw values go in as they are; numbers that JSON cannot say become `null`.
 pub fn write_value(out: &mut Vec<u8>, value: &Value) {
+    write_value_with(out, value, write_envelope);
+}
+
+/// The envelope of the current protocol.
+fn write_envelope(out: &mut Vec<u8>, delivery: &Delivery) {
+    match delivery {
+        Delivery::Record { record, .. } => {
+            out.push(b'{');
+            write_delivery(out, record);
+        }
+        Delivery::Gap(gap) => write_gap(out, None, gap),
+    }
+}
+
+/// The same with messages in an envelope of one's own.
+pub(crate) fn write_value_with(out: &mut Vec<u8>, value: &Value, envelope: fn(&mut Vec<u8>, &Delivery)) {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(v) => out.extend_from_slice(if *v { b"true" } else { b"false" }),
@@ -149,14 +165,10 @@ pub fn write_value(out: &mut Vec<u8>, value: &Value) {
             write_timestamp(out, *at);
             out.push(b'"');
         }
-        Value::Delivery(Delivery::Record { record, .. }) => {
-            out.push(b'{');
-            write_delivery(out, record);
-        }
-        Value::Delivery(Delivery::Gap(gap)) => write_gap(out, None, gap),
+        Value::Delivery(delivery) => envelope(out, delivery),
         Value::List(list) => {
             out.push(b'[');
-            separated(out, list.iter(), write_value);
+            separated(out, list.iter(), |out, value| write_value_with(out, value, envelope));
             out.push(b']');
         }
         Value::Map(map) => {
@@ -164,7 +176,7 @@ pub fn write_value(out: &mut Vec<u8>, value: &Value) {
             separated(out, map.iter(), |out, (name, value)| {
                 text::string(out, name);
                 out.push(b':');
-                write_value(out, value);
+                write_value_with(out, value, envelope);
             });
             out.push(b'}');
         }

@@ -26,11 +26,7 @@ pub struct Decoder {
 impl Decoder {
     /// Decodes one envelope. Payload, metadata and unknown members stay raw; where possible they share `frame`.
     pub fn decode(&mut self, frame: &Bytes) -> Result<Incoming, Box<Rejected>> {
-        let mut incoming = self.decode_with(frame, Self::build)?;
-        if let (Some(range), Some(publish)) = (self.payload.take(), incoming.publish_mut()) {
-            publish.payload = frame.slice(range);
-        }
-        Ok(incoming)
+        self.decode_owned(&mut frame.clone())
     }
 
     /// The same for who needs the frame no more: what becomes of it is the payload, if there is one. After an error it

@@ -8,10 +8,10 @@ use crate::json::{write_answer_data, write_error_details, write_receipt_data};
 use crate::outgoing::{Stamp, Welcome};
 use crate::text;
 use crate::time::write_timestamp;
-use crate::value::write_value;
+use crate::value::write_value_with;
 use arqon_core::bus::{Answer, Receipt};
 use arqon_core::value::Value;
-use arqon_core::{Address, Error, Gap, Record, Timestamp};
+use arqon_core::{Address, Code, Delivery, Error, Gap, Record, Timestamp, operations};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -191,25 +191,37 @@ pub fn write_done(
 ) {
     let own = data.get("message").and_then(Value::as_text).map(str::to_owned);
     let message = own.unwrap_or_else(|| format!("`{command}` is done"));
-    success(form, out, stamp, request_id, &message, |out| write_value(out, data));
+    success(form, out, stamp, request_id, &message, |out| write_value_with(out, data, told));
+}
+
+/// A message or a gap within an answer.
+fn told(out: &mut Vec<u8>, delivery: &Delivery) {
+    match delivery {
+        Delivery::Record { record, .. } => write_delivery(Form::OlderJson, out, record),
+        Delivery::Gap(gap) => crate::json::write_gap(out, None, gap),
+    }
 }
 
 /// Appends the answer to a command that failed.
-pub fn write_failed(form: Form, out: &mut Vec<u8>, stamp: &Stamp, request_id: Option<&str>, error: &Error) {
-    if is_inspection(error) {
-        return write_error(form, out, stamp, request_id, error);
-    }
+pub fn write_failed(
+    form: Form,
+    out: &mut Vec<u8>,
+    stamp: &Stamp,
+    request_id: Option<&str>,
+    (command, error): (&str, &Error),
+) {
+    let fault = operations::find(command).map_or(FAULT, |operation| operation.fault);
     let mut payload = b"{\"message\":".to_vec();
     text::string(&mut payload, &error.to_string());
     payload.extend_from_slice(b",\"data\":");
-    write_error_details(&mut payload, error);
+    details(&mut payload, error);
     payload.extend_from_slice(b",\"metadata\":{}}");
     let id = stamp.id.to_string();
     Envelope {
         request_id,
         status: Some("error"),
         error: Some(error.message()),
-        error_code: Some(code(error)),
+        error_code: Some(code(error, fault)),
         payload: &payload,
         ..Envelope::new("response", &id, stamp.at)
     }
@@ -279,7 +291,7 @@ pub fn write_refusal(
             text = "CASIL blocked message";
             payload = crate::value::value_to_json(&Value::map([("reason", reason.into())]));
         }
-        _ => write_error_details(&mut payload, error),
+        _ => details(&mut payload, error),
     }
     let id = stamp.id.to_string();
     Envelope {
@@ -287,7 +299,7 @@ pub fn write_refusal(
         channel: address.map(|address| address.channel.as_str()),
         request_id,
         error: Some(text),
-        error_code: Some(code(error)),
+        error_code: Some(code(error, FAULT)),
         payload: &payload,
         ..Envelope::new("error", &id, stamp.at)
     }
@@ -295,13 +307,64 @@ pub fn write_refusal(
 }
 
 /// Whether it was the content that was refused, which older clients have words of their own for.
-fn is_inspection(error: &Error) -> bool {
+pub fn is_inspection(error: &Error) -> bool {
     error.reason().is_some_and(|reason| reason.starts_with("CASIL_"))
 }
 
-/// Older clients know one code for each failure: the reason, where there is one.
-fn code(error: &Error) -> &str {
-    error.reason().unwrap_or(error.code().as_str())
+/// Reasons that older clients know, beside those of content inspection and of our own faults.
+const REASONS: [&str; 9] = [
+    "ROOM_NOT_FOUND",
+    "CHANNEL_NOT_FOUND",
+    "CHANNEL_EXISTS",
+    "CHANNEL_ROOM_MISMATCH",
+    "INVALID_TIMESTAMP",
+    "COMMAND_NOT_FOUND",
+    "FEATURE_DISABLED",
+    "ROUTING_ERROR",
+    OPERATOR_AUTH_FAILED,
+];
+
+/// The reason of a refusal to let an operator into a group.
+pub const OPERATOR_AUTH_FAILED: &str = "OPERATOR_AUTH_FAILED";
+
+/// What a failure of a command is to older clients that is nothing else they have a word for.
+const FAULT: &str = "EXECUTION_ERROR";
+
+/// Older clients know one code for each failure, out of fewer: a reason where they know it, else the nearest code. `fault`
+/// is the one that the command has of its own.
+fn code<'a>(error: &'a Error, fault: &'static str) -> &'a str {
+    match error.reason() {
+        Some(reason)
+            if error.code() == Code::Internal || REASONS.contains(&reason) || is_inspection(error) =>
+        {
+            return reason;
+        }
+        _ => {}
+    }
+    match error.code() {
+        code @ (Code::Invalid
+        | Code::UnknownCommand
+        | Code::Unauthenticated
+        | Code::Forbidden
+        | Code::RateLimited
+        | Code::Internal) => code.as_str(),
+        _ if fault != FAULT => fault,
+        Code::NotFound => Code::NotFound.as_str(),
+        Code::AlreadyExists | Code::TooLarge | Code::Exhausted => Code::Invalid.as_str(),
+        Code::Conflict | Code::Fenced | Code::Timeout | Code::Unavailable | Code::ShuttingDown => fault,
+    }
+}
+
+/// What can be said of a failure beside its code and message, and the code of the current protocol.
+fn details(out: &mut Vec<u8>, error: &Error) {
+    write_error_details(out, error);
+    out.pop();
+    member_text(out, "code", error.code().as_str());
+    if let Some(after) = error.retry_after() {
+        out.extend_from_slice(b",\"retry_after\":");
+        text::decimal(out, after.as_secs() + u64::from(after.subsec_nanos() > 0));
+    }
+    out.push(b'}');
 }
 
 /// Appends what an envelope is answered with that was not understood.

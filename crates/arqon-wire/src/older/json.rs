@@ -50,6 +50,8 @@ fn read(m: &mut Members<'_>, frame: &Bytes) -> Parts {
     let (id, kind, version, said_at) =
         (text(Field::Id), text(Field::Type), text(Field::Version), text(Field::Timestamp));
     let (room, channel, command) = (text(Field::Room), text(Field::Channel), text(Field::Command));
+    let (request_id, status) = (text(Field::RequestId), text(Field::Status));
+    let (error, error_code) = (text(Field::Error), text(Field::ErrorCode));
     let mut object = |field| {
         m.object(field, frame).unwrap_or_else(|error| {
             parts.complaints.push(error.to_string());
@@ -64,6 +66,7 @@ fn read(m: &mut Members<'_>, frame: &Bytes) -> Parts {
         }
     }
     let parts = Parts { id, kind, version, room, channel, command, payload, args, metadata, ..parts };
+    let parts = Parts { request_id, status, error, error_code, ..parts };
     with_aliases(parts, std::mem::take(&mut m.unknown))
 }
 

@@ -12,6 +12,7 @@ use arqon_core::message::Extras;
 use arqon_core::value::{Args, Value};
 use arqon_core::{Error, Kind, MessageId, Timestamp};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 
 /// One decoded envelope of an older client.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub enum Incoming {
     Message(Message),
     /// `command`, in either shape, or `operator.join`.
     Command(Command),
+    /// `response` or `error`: what an operator says to what it was given.
+    Answer(Answer),
 }
 
 /// A message to be published.
@@ -54,6 +57,25 @@ pub struct Command {
     pub place: Place,
 }
 
+/// What an operator says to what it was given.
+#[derive(Debug)]
+pub struct Answer {
+    /// The sender's id for it.
+    pub id: Box<str>,
+    /// The id that it is stored under; the server makes one where the sender's is of the form that only has a prefix.
+    pub stored_id: Option<MessageId>,
+    /// The id of what is answered.
+    pub request_id: Box<str>,
+    /// It is not the answer yet: `status` is `pending`.
+    pub is_pending: bool,
+    /// The sender's time.
+    pub timestamp: Option<Timestamp>,
+    /// The content, raw.
+    pub payload: Bytes,
+    /// Metadata, and in it what became of it: `status`, `error`, `error_code`.
+    pub metadata: Bytes,
+}
+
 /// An envelope that was refused.
 #[derive(Debug)]
 pub struct Rejected {
@@ -85,6 +107,10 @@ pub(super) struct Parts {
     pub(super) has_from: bool,
     pub(super) to_client: Option<String>,
     pub(super) command: Option<String>,
+    pub(super) request_id: Option<String>,
+    pub(super) status: Option<String>,
+    pub(super) error: Option<String>,
+    pub(super) error_code: Option<String>,
     pub(super) payload: Option<Bytes>,
     pub(super) args: Option<Bytes>,
     pub(super) metadata: Option<Bytes>,
@@ -97,6 +123,10 @@ enum What {
     Message(Kind),
     Command,
     Join,
+    /// `error`, rather than `response`.
+    Answer {
+        failed: bool,
+    },
 }
 
 impl Parts {
@@ -126,6 +156,7 @@ impl Parts {
             Some(What::Message(kind)) => self.message(kind, &ids),
             Some(What::Command) => self.command(&ids),
             Some(What::Join) => self.join(&ids),
+            Some(What::Answer { failed }) => self.answer(&ids, failed),
             None => None,
         };
         match made {
@@ -138,17 +169,19 @@ impl Parts {
     }
 
     fn what(&mut self) -> Option<What> {
-        const TYPES: &str = "`message`, `command`, `telemetry` or `operator.join`";
+        const TYPES: &str = "`message`, `command`, `response`, `error`, `telemetry` or `operator.join`";
         let complaint = match self.kind.as_deref() {
             Some("message" | "event" | "private") => return Some(What::Message(Kind::Message)),
             Some("telemetry") => return Some(What::Message(Kind::Telemetry)),
             Some("command") => return Some(What::Command),
             Some("operator.join") => return Some(What::Join),
+            Some("response") => return Some(What::Answer { failed: false }),
+            Some("error") => return Some(What::Answer { failed: true }),
             None => {
                 self.missing("type", TYPES);
                 return None;
             }
-            Some(kind @ ("system" | "response" | "error" | "message_response" | "command_response")) => {
+            Some(kind @ ("system" | "message_response" | "command_response")) => {
                 format!("type: `{kind}` is sent by the server only")
             }
             Some(other) => {
@@ -261,6 +294,52 @@ impl Parts {
             command.args.take("auth_token");
         }
         joins
+    }
+
+    /// An answer: `response` with a `status`, or `error` with the word for it.
+    fn answer(&mut self, ids: &(Box<str>, Option<MessageId>), failed: bool) -> Option<Incoming> {
+        const STATUSES: &str = "`success`, `error` or `pending`";
+        if self.request_id.is_none() {
+            self.missing("request_id", "the id of what is answered");
+        }
+        if failed && self.error.is_none() {
+            self.missing("error", "what went wrong");
+        }
+        let status = match self.status.as_deref() {
+            _ if failed => "error",
+            Some(status @ ("success" | "error" | "pending")) => status,
+            Some(_) => {
+                self.complaints.push(format!("status: expected {STATUSES}"));
+                return None;
+            }
+            None => {
+                self.missing("status", STATUSES);
+                return None;
+            }
+        };
+        let mut metadata = match self.metadata.as_deref().map(value_from_json) {
+            Some(Ok(Value::Map(metadata))) => metadata,
+            // What is no object was complained of.
+            _ => BTreeMap::new(),
+        };
+        for (name, text) in [
+            ("status", Some(status)),
+            ("error", self.error.as_deref()),
+            ("error_code", self.error_code.as_deref()),
+        ] {
+            if let Some(text) = text {
+                metadata.insert(name.to_owned(), text.into());
+            }
+        }
+        Some(Incoming::Answer(Answer {
+            id: ids.0.clone(),
+            stored_id: ids.1.clone(),
+            request_id: self.request_id.take()?.into(),
+            is_pending: status == "pending",
+            timestamp: self.timestamp,
+            payload: self.payload.take().unwrap_or_else(|| Bytes::from_static(b"{}")),
+            metadata: crate::value::value_to_json(&Value::Map(metadata)).into(),
+        }))
     }
 
     fn run(

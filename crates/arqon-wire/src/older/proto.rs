@@ -51,6 +51,10 @@ pub(super) fn parts(frame: &Bytes) -> Result<Parts, Box<Rejected>> {
         channel: some(&inner.channel),
         to_client: some(&inner.to_client),
         command: some(&inner.command),
+        request_id: some(&inner.request_id),
+        status: some(&inner.status),
+        error: some(&inner.error),
+        error_code: some(&inner.error_code),
         unknown: aliases(&inner),
         ..Parts::default()
     };

@@ -111,6 +111,42 @@ fn commands_in_both_shapes() {
 }
 
 #[test]
+fn answers_say_what_became_of_it() {
+    let read = |more: Json| match read(&with(more)) {
+        Ok(Incoming::Answer(answer)) => answer,
+        other => panic!("{other:?}"),
+    };
+    let found =
+        read(json!({"type": "response", "request_id": PLAIN, "status": "success", "metadata": {"n": 1}}));
+    assert_eq!((&*found.request_id, found.is_pending, &*found.payload), (PLAIN, false, &br#"{"a":1}"#[..]));
+    assert_eq!(&*found.metadata, br#"{"n":1,"status":"success"}"#);
+    let found = read(json!({"type": "response", "request_id": PLAIN, "status": "pending", "payload": null}));
+    assert_eq!((found.is_pending, &*found.payload), (true, &b"{}"[..]));
+    let found = read(json!({"type": "error", "request_id": PLAIN, "error": "no", "error_code": "X"}));
+    assert_eq!(&*found.metadata, br#"{"error":"no","error_code":"X","status":"error"}"#);
+}
+
+#[test]
+fn failures_have_a_code_that_older_clients_know() {
+    let code = |command: &str, code, reason: Option<&'static str>| {
+        let error = Error::new(code, "no");
+        let error = if let Some(reason) = reason { error.with_reason(reason) } else { error };
+        let found = said(|form, out| write_failed(form, out, &stamp(), Some(ULID), (command, &error)));
+        assert_eq!(found["payload"]["data"]["code"], error.code().as_str());
+        found["error_code"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(code("op.store.set", Code::Exhausted, Some("STORE_FULL")), "VALIDATION_ERROR");
+    assert_eq!(code("op.store.set", Code::Conflict, Some("CONTENDED")), "EXECUTION_ERROR");
+    assert_eq!(code("op.webhook.unregister", Code::NotFound, Some("RULE_NOT_FOUND")), "NOT_FOUND");
+    assert_eq!(code("op.omega.status", Code::Unavailable, Some("FEATURE_DISABLED")), "FEATURE_DISABLED");
+    assert_eq!(code("leave_channel", Code::NotFound, Some("NOT_JOINED")), "LEAVE_CHANNEL_ERROR");
+    assert_eq!(code("delete_channel", Code::NotFound, Some("CHANNEL_NOT_FOUND")), "CHANNEL_NOT_FOUND");
+    assert_eq!(code("delete_channel", Code::Forbidden, Some("CHANNEL_HARDCODED")), "AUTHORIZATION_ERROR");
+    assert_eq!(code("status", Code::Internal, Some("STATUS_ERROR")), "STATUS_ERROR");
+    assert_eq!(code("ping", Code::RateLimited, None), "RATE_LIMIT_EXCEEDED");
+}
+
+#[test]
 fn a_place_is_found_by_what_was_said_and_what_was_joined() {
     let joined: Vec<Address> = ["lab:one", "lab:two", "hall:main"].map(|a| Address::parse(a).unwrap()).into();
     let find = |room: Option<&str>, channel: Option<&str>| {
@@ -146,7 +182,12 @@ fn everything_that_is_wrong_is_named() {
     check(json!({"type": null}), "type: missing");
     check(json!({"type": "chat"}), "type: `chat` is not a type");
     check(json!({"type": "system"}), "type: `system` is sent by the server only");
-    check(json!({"type": "response"}), "type: `response` is sent by the server only");
+    check(json!({"type": "command_response"}), "type: `command_response` is sent by the server only");
+    check(json!({"type": "response", "status": "success"}), "request_id: missing");
+    check(json!({"type": "response", "request_id": ULID}), "status: missing");
+    check(json!({"type": "response", "request_id": ULID, "status": "fine"}), "status: expected");
+    check(json!({"type": "error", "request_id": ULID}), "error: missing");
+    check(json!({"type": "error", "request_id": ULID, "error": 1}), "error: expected a string");
     check(json!({"version": "2.0"}), "version: ");
     check(json!({"timestamp": "yesterday"}), "timestamp: ");
     check(json!({"payload": null}), "payload: missing");
@@ -280,7 +321,7 @@ fn what_the_server_says() {
     assert_eq!(found["payload"], json!({"message": "Pong!", "data": {"message": "Pong!"}, "metadata": {}}));
 
     let error = Error::new(Code::AlreadyExists, "there").with_reason("CHANNEL_EXISTS");
-    let found = said(|form, out| write_failed(form, out, &stamp(), Some(ULID), &error));
+    let found = said(|form, out| write_failed(form, out, &stamp(), Some(ULID), ("create_channel", &error)));
     assert_eq!((&found["type"], &found["status"]), (&json!("response"), &json!("error")));
     assert_eq!(
         (&found["error_code"], &found["payload"]["message"]),

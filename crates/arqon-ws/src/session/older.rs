@@ -3,15 +3,18 @@
 //! Invariant: a frame behind a command that changes the connection waits for it, so that what a client has joined is
 //! known before the next message looks for its place; and acknowledgements come in the order of the messages.
 
+mod asked;
+
 use super::commands::Answer;
 use super::publishes::{Asked, Gathered};
 use super::{Session, Stream};
 use crate::frame::NOT_UTF8;
-use arqon_core::bus::{Bus, Connection, From, Publish, Receipt, Subscribe, SubscribeOptions};
+use arqon_core::bus::{Bus, Connection, From, Publish, Receipt, Subscribe, SubscribeOptions, is_id_of_place};
 use arqon_core::value::{Args, Value};
-use arqon_core::{Address, Ctx, Error, Kind, Pattern, Priority, Result, Target};
-use arqon_wire::older::{self, Command, Incoming, Message};
+use arqon_core::{Address, Code, Ctx, Error, Kind, Pattern, Priority, Record, Result, Target};
+use arqon_wire::older::{self, Command, Incoming, Message, Place};
 use arqon_wire::{Form, Sent};
+use asked::Asked as Given;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,6 +45,12 @@ struct Echo {
 pub(super) struct Older {
     joined: Joined,
     echoes: VecDeque<Echo>,
+    /// What it was given, and may answer.
+    given: Given,
+    /// A message whose place is being looked for by its ids.
+    placing: Option<(Form, Message)>,
+    /// The ids that were looked for last, and the names that they stand for, which never change.
+    placed: Option<(Place, Place)>,
     /// Whole frames may lie in the input: they waited for a command.
     held: bool,
 }
@@ -62,6 +71,13 @@ impl<S: Stream> Session<S> {
             Answer { id: None, form, name: "".into(), result: Ok(Value::Null) }
         };
         self.commands.start_in_order(Box::pin(inbox), true);
+    }
+
+    /// Remembers what is delivered, if it may be answered.
+    pub(super) fn note_older(&mut self, record: &Record) {
+        if let Some(older) = &mut self.older {
+            older.given.note(record);
+        }
     }
 
     /// Whether frames must wait for a command before them.
@@ -87,6 +103,7 @@ impl<S: Stream> Session<S> {
         self.form = form;
         match older::decode(form, frame) {
             Ok(Incoming::Message(message)) => self.older_message(form, message, gathered),
+            Ok(Incoming::Answer(answer)) => self.older_answer(form, answer, gathered),
             Ok(Incoming::Command(command)) => {
                 // What was sent before the command goes in before it.
                 self.publish(gathered);
@@ -104,8 +121,24 @@ impl<S: Stream> Session<S> {
         }
     }
 
-    fn older_message(&mut self, form: Form, message: Message, gathered: &mut Gathered) {
+    fn older_answer(&mut self, form: Form, answer: older::Answer, gathered: &mut Gathered) {
         let Some(older) = &mut self.older else { return };
+        let id = answer.id.clone();
+        match older.given.answer(answer) {
+            Ok(Some(publish)) => gathered.add(form, Sent { publish, confirm: false }, 0),
+            Ok(None) => {}
+            Err(error) => self.refuse(form, Some(&id), &error),
+        }
+    }
+
+    fn older_message(&mut self, form: Form, mut message: Message, gathered: &mut Gathered) {
+        let Some(older) = &mut self.older else { return };
+        if has_ids(&message.place) {
+            match &older.placed {
+                Some((ids, names)) if *ids == message.place => message.place = names.clone(),
+                _ => return self.look_for_place(form, message, gathered),
+            }
+        }
         let Message { id, stored_id, kind, place, timestamp, payload, extras } = message;
         let target = {
             let joined = older.joined.lock();
@@ -123,6 +156,46 @@ impl<S: Stream> Session<S> {
         let priority = Priority::Normal;
         let publish = Publish { target, kind, id: stored_id, timestamp, payload, priority, extras };
         gathered.add(form, Sent { publish, confirm }, 0);
+    }
+
+    /// Looks for the names that a message's ids stand for; what is read behind it waits.
+    fn look_for_place(&mut self, form: Form, message: Message, gathered: &mut Gathered) {
+        // What was sent before goes in before.
+        self.publish(gathered);
+        let Some(older) = &mut self.older else { return };
+        let joined: Vec<Address> = older.joined.lock().iter().map(|(address, _)| address.clone()).collect();
+        let (bus, connection, place) =
+            (self.door.bus.clone(), self.connection.clone(), message.place.clone());
+        older.placing = Some((form, message));
+        let work = async move {
+            let found = bus.names_of(&connection.ctx(), (place.room, place.channel), &joined).await;
+            let result = found
+                .map(|(room, channel)| Value::map([("room", room.into()), ("channel", channel.into())]))
+                .map_err(|error| {
+                    let field = error.field().unwrap_or_default().trim_start_matches("args.").to_owned();
+                    error.with_field(field)
+                });
+            Answer { id: None, form, name: "".into(), result }
+        };
+        self.commands.start_in_order(Box::pin(work), false);
+    }
+
+    /// The place of a message was found, or not.
+    fn place_found(&mut self, (form, mut message): (Form, Message), result: &Result<Value>) {
+        let found = match result {
+            Ok(found) => found,
+            Err(error) => return self.refuse(form, Some(&message.id), error),
+        };
+        let text = |name| found.get(name).and_then(Value::as_text).map(str::to_owned);
+        let names =
+            Place { room: text("room"), channel: text("channel"), client: message.place.client.clone() };
+        let ids = std::mem::replace(&mut message.place, names.clone());
+        if let Some(older) = &mut self.older {
+            older.placed = Some((ids, names));
+        }
+        let mut gathered = Gathered::default();
+        self.older_message(form, message, &mut gathered);
+        self.publish(&mut gathered);
     }
 
     fn older_command(&mut self, form: Form, command: Command) {
@@ -173,16 +246,43 @@ impl<S: Stream> Session<S> {
 
     /// Answers a command, and acknowledges it as well.
     pub(super) fn tell_older(&mut self, answer: &Answer) {
-        // Every command of an older client has one; the inbox that it begins with has none.
-        let Some(id) = answer.id.as_deref() else { return self.welcome() };
+        // Every command of an older client has one; the inbox that it begins with has none, and no place has.
+        let Some(id) = answer.id.as_deref() else {
+            return match self.older.as_mut().and_then(|older| older.placing.take()) {
+                Some(placing) => self.place_found(placing, &answer.result),
+                None => self.welcome(),
+            };
+        };
         let (stamp, form) = (self.stamp(), answer.form);
+        if let Err(error) = &answer.result
+            && let Some(refusal) = final_refusal(&answer.name, error)
+        {
+            return self
+                .output
+                .message(form, |out| older::write_error(form, out, &stamp, Some(id), &refusal));
+        }
         self.output.message(form, |out| match &answer.result {
             Ok(data) => older::write_done(form, out, &stamp, Some(id), (&answer.name, data)),
-            Err(error) => older::write_failed(form, out, &stamp, Some(id), error),
+            Err(error) => older::write_failed(form, out, &stamp, Some(id), (&answer.name, error)),
         });
         let ok = answer.result.is_ok();
         self.output.message(form, |out| older::write_command_response(form, out, stamp.at, (id, ok)));
     }
+}
+
+/// The refusal that no acknowledgement follows: of content, and of an operator.
+fn final_refusal(name: &str, error: &Error) -> Option<Error> {
+    let is_denied = matches!(error.code(), Code::Forbidden | Code::Unauthenticated);
+    if name == "operator.join" && is_denied && !older::is_inspection(error) {
+        return Some(error.clone().with_reason(older::OPERATOR_AUTH_FAILED));
+    }
+    older::is_inspection(error).then(|| error.clone())
+}
+
+/// Whether a place is named by ids.
+fn has_ids(place: &Place) -> bool {
+    let names = [&place.room, &place.channel];
+    place.client.is_none() && names.into_iter().flatten().any(|name| is_id_of_place(name))
 }
 
 /// What is published from now on, but not by oneself.

@@ -138,6 +138,7 @@ impl<S: Stream> Session<S> {
         match &outgoing.item {
             Item::Delivery(Delivery::Record { record, attempt }) => {
                 self.output.delivery(form, subscription, *attempt, record);
+                self.note_older(record);
             }
             Item::Delivery(Delivery::Gap(gap)) => {
                 let stamp = self.stamp();

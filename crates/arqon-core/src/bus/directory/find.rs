@@ -21,6 +21,35 @@ pub(crate) struct Named {
 }
 
 impl Bus {
+    /// The names of a room and a channel of which either may be given by its id; `joined` are channels that are looked at
+    /// first. What is given by its name is left as it is.
+    pub async fn names_of(
+        &self,
+        ctx: &Ctx,
+        (room, channel): (Option<String>, Option<String>),
+        joined: &[Address],
+    ) -> Result<(Option<String>, Option<String>)> {
+        if let Some(id) = channel.as_deref().filter(|text| is_channel_id(text)) {
+            let known = joined.iter().find(|address| channel_id(ctx.tenant(), address) == id).cloned();
+            let found = match known {
+                Some(known) if room.is_none() => known,
+                _ => self.find_by_parts(ctx, room, channel).await?,
+            };
+            return Ok((Some(found.room.to_string()), Some(found.channel.to_string())));
+        }
+        match room {
+            Some(id) if is_room_id(&id) => {
+                let known = joined.iter().find(|address| room_id(ctx.tenant(), &address.room) == id);
+                let room = match known {
+                    Some(known) => known.room.clone(),
+                    None => self.find_room(ctx, &id).await?,
+                };
+                Ok((Some(room.to_string()), channel))
+            }
+            room => Ok((room, channel)),
+        }
+    }
+
     /// The channel that is meant. That there is such a channel is known only where an id was given.
     pub(crate) async fn find_channel(&self, ctx: &Ctx, named: Named) -> Result<Address> {
         let Named { address, room, channel } = named;

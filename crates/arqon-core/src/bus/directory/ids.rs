@@ -19,6 +19,11 @@ pub(crate) fn channel_id(tenant: &Tenant, address: &Address) -> String {
     format!("{CHANNEL}{:032x}", digest(&parts))
 }
 
+/// Whether a text is an id of either kind, rather than a name.
+pub fn is_id_of_place(text: &str) -> bool {
+    is_room_id(text) || is_channel_id(text)
+}
+
 /// Whether a text is the id of a room rather than its name.
 pub(super) fn is_room_id(text: &str) -> bool {
     is_id(text, ROOM)
