@@ -31,7 +31,10 @@ impl Identity {
             return Ok(kept.trim().to_owned());
         }
         let token = self.owner_token()?;
-        keys::write_private(file, format!("{token}\n").as_bytes())
+        // Where the secret comes from the configuration, nobody has made the folder yet.
+        file.parent()
+            .map_or(Ok(()), keys::private_folder)
+            .and_then(|()| keys::write_private(file, format!("{token}\n").as_bytes()))
             .with_context(|| format!("cannot write {}", file.display()))?;
         Ok(token)
     }

@@ -94,3 +94,13 @@ async fn the_servers_own_key_is_changed_while_clients_keep_their_tokens() {
     assert_eq!(statuses(third.addr(), third.owner_token()).await, [200, 101]);
     third.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_server_whose_secret_is_in_its_configuration_starts_in_an_empty_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::scratch(dir.path());
+    config.auth.jwt_secret = Some(arqon_server::config::Secret::new("a secret of thirty-two bytes or more"));
+    let server = Server::start(config).await.unwrap();
+    assert_eq!(statuses(server.addr(), server.owner_token()).await, [200, 101]);
+    server.stop().await.unwrap();
+}
