@@ -127,7 +127,7 @@ impl Omega {
             return Err(Error::new(Code::Invalid, what).with_reason("TOO_MANY_SUBSTRATES"));
         }
         let substrate = Substrate {
-            id: format!("substrate_{:012x}", self.env.random.next_u64() >> 16),
+            id: format!("omega_{:012x}", self.env.random.next_u64() >> 16),
             name: name.into(),
             kind: kind.into(),
             owner: ctx.principal.subject.clone(),
@@ -183,7 +183,7 @@ impl Omega {
         check("signal", &signal)?;
         check_size("payload", &payload)?;
         self.find(ctx, &substrate).await?;
-        let id = format!("omega_{:012x}", self.env.random.next_u64() >> 16);
+        let id = format!("omega_evt_{:012x}", self.env.random.next_u64() >> 16);
         let (emitted_by, at) = (ctx.principal.subject.clone(), self.env.clock.now());
         let event = Arc::new(Event { id, substrate, signal, payload, emitted_by, at });
         let mut publish = Publish::new(Target::Channel(settings.lab.clone()), event.told());

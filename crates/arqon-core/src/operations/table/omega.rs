@@ -62,7 +62,7 @@ pub(super) const UNREGISTER: Operation = Operation {
     args: &[SUBSTRATE],
     answer: "`{removed, substrate_id, removed_events}`",
     route: at(Delete, "/api/v1/omega/substrates/{substrate_id}"),
-    example: r#"{"substrate_id":"substrate_5f3a9c1e77b2"}"#,
+    example: r#"{"substrate_id":"omega_5f3a9c1e77b2"}"#,
     reasons: &[OFF, NONE],
     run: omega::unregister,
     ..ROW
@@ -78,7 +78,7 @@ pub(super) const EMIT: Operation = Operation {
     ],
     answer: "`{event_id, substrate_id, signal, payload, emitted_by, timestamp}`",
     route: at(Post, "/api/v1/omega/events"),
-    example: r#"{"substrate_id":"substrate_5f3a9c1e77b2","signal":"drift","payload":{"by":0.2}}"#,
+    example: r#"{"substrate_id":"omega_5f3a9c1e77b2","signal":"drift","payload":{"by":0.2}}"#,
     reasons: &[OFF, NONE],
     run: omega::emit,
     ..ROW
