@@ -24,6 +24,7 @@ mod poll;
 mod problem;
 mod process;
 mod rest;
+mod telemetry;
 mod traffic;
 
 pub use asyncapi::document as asyncapi_document;
@@ -75,7 +76,7 @@ const fn at(method: &'static str, path: &'static str, gate: Gate, summary: &'sta
 }
 
 /// The routes that are no operations of the table.
-const FIXED: [Fixed; 17] = [
+const FIXED: [Fixed; 19] = [
     (at("GET", "/health", Open, "The process lives and answers."), || get(health::health)),
     (at("GET", "/ready", Open, "Whether work would be taken now; 503 and the reason if not."), || {
         get(health::ready)
@@ -96,6 +97,8 @@ const FIXED: [Fixed; 17] = [
     (at("GET", "/system/config", Operator, "Its configuration, without secrets."), || {
         get(monitor::system_config)
     }),
+    (at("GET", "/telemetry/events", Operator, "The last events that were kept."), || get(telemetry::events)),
+    (at("GET", "/telemetry/stats", Operator, "How much is told, and to how many."), || get(telemetry::stats)),
     (at("POST", "/admin/shutdown", Operator, "Stops the server."), || post(monitor::shutdown)),
     (at("POST", "/admin/restart", Operator, "Stops the server and begins anew."), || post(monitor::restart)),
     (at("POST", "/api/v1/messages", Token, "Publishes one message, or any number as JSON lines."), || {

@@ -24,11 +24,11 @@ const LIMIT_MAX: u64 = 1000;
 const SERVICE: &str = "arqonbus";
 
 /// Refuses a query where there is nothing to say.
-fn take_nothing(uri: &Uri) -> Result<()> {
+pub(crate) fn take_nothing(uri: &Uri) -> Result<()> {
     args::of_query(uri)?.finish(&[])
 }
 
-fn reply(result: Result<Value>) -> Response {
+pub(crate) fn reply(result: Result<Value>) -> Response {
     match result {
         Ok(value) => json(StatusCode::OK, value_to_json(&value)),
         Err(error) => refuse_older(&error),

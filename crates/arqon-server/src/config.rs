@@ -14,6 +14,7 @@ mod range;
 mod reference;
 mod rooms;
 pub(crate) mod setting;
+mod telemetry;
 mod validate;
 
 pub use delivery::DeliveryRule;
@@ -25,6 +26,7 @@ pub use quantity::{parse_bytes, parse_duration, show_bytes, show_duration};
 pub use reference::reference;
 pub use rooms::RoomConfig;
 pub use setting::{ByteSize, Key, Kind, Secret};
+pub use telemetry::TelemetryConfig;
 
 use crate::doors::{HttpConfig, WsConfig};
 use crate::engine::{LogConfig, Place, RecordsConfig};
@@ -62,6 +64,8 @@ pub struct Config {
     pub omega: OmegaConfig,
     /// Posts to receivers outside.
     pub webhooks: WebhooksConfig,
+    /// What it tells of itself.
+    pub telemetry: TelemetryConfig,
     /// What is written to stderr.
     pub logging: LoggingConfig,
     /// How it stops.
@@ -138,7 +142,7 @@ impl Config {
         reference::schema()
     }
 
-    pub(crate) fn sections(&self) -> [(&'static str, &dyn Section); 13] {
+    pub(crate) fn sections(&self) -> [(&'static str, &dyn Section); 14] {
         [
             ("server", &self.server),
             ("server.tls", &self.tls),
@@ -151,12 +155,13 @@ impl Config {
             ("http", &self.http),
             ("omega", &self.omega),
             ("webhooks", &self.webhooks),
+            ("telemetry", &self.telemetry),
             ("logging", &self.logging),
             ("shutdown", &self.shutdown),
         ]
     }
 
-    pub(crate) fn sections_mut(&mut self) -> [(&'static str, &mut dyn Section); 13] {
+    pub(crate) fn sections_mut(&mut self) -> [(&'static str, &mut dyn Section); 14] {
         [
             ("server", &mut self.server),
             ("server.tls", &mut self.tls),
@@ -169,6 +174,7 @@ impl Config {
             ("http", &mut self.http),
             ("omega", &mut self.omega),
             ("webhooks", &mut self.webhooks),
+            ("telemetry", &mut self.telemetry),
             ("logging", &mut self.logging),
             ("shutdown", &mut self.shutdown),
         ]

@@ -4,12 +4,17 @@ use crate::config::Config;
 use crate::config::setting::{ByteSize, section};
 use crate::engine::Damage;
 use crate::engine::Place;
-use crate::identity::Identity;
+use crate::identity::{Identity, is_forged};
 use crate::server::VERSION;
 use arqon_core::bus::Bus;
+use arqon_core::bus::events::Stranger;
+use arqon_core::{Code, Ctx, Result};
 use arqon_rest::{About, Build, Operating, Rest, Steer};
-use arqon_ws::Door;
+use arqon_ws::{Authorize, Door, Speaker, TelemetryDoor, telemetry_router};
 use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::http::request::Parts;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -63,7 +68,7 @@ pub(crate) fn build_router(config: &Config, bus: &Bus, around: Around<'_>) -> Ro
 }
 
 fn build_rest(config: &Config, bus: &Bus, around: Around<'_>) -> Rest {
-    let (identity, operators) = (around.identity.clone(), around.identity.clone());
+    let operators = around.identity.clone();
     let settings = arqon_rest::Settings {
         body_bytes: config.http.body_bytes.as_usize(),
         body_timeout: config.http.body_timeout_seconds,
@@ -77,8 +82,10 @@ fn build_rest(config: &Config, bus: &Bus, around: Around<'_>) -> Rest {
         git_commit: option_env!("ARQON_GIT_COMMIT").unwrap_or("unknown"),
         build_date: option_env!("ARQON_BUILD_DATE").unwrap_or("unknown"),
     };
-    let authenticate = Arc::new(move |parts: &_| identity.authenticate(parts));
-    let operator = Arc::new(move |parts: &_| operators.authenticate_operator(parts));
+    let authenticate = watched(bus, around.identity);
+    let watcher = bus.clone();
+    let operator =
+        Arc::new(move |parts: &Parts| tell_refused(&watcher, parts, operators.authenticate_operator(parts)));
     let operating = Operating { operator, about: about(config), steer: around.steer };
     Rest::new(bus.clone(), authenticate, operating, settings, build, around.stopping.clone())
 }
@@ -94,15 +101,52 @@ fn about(config: &Config) -> About {
 }
 
 fn build_ws(config: &Config, bus: &Bus, identity: &Arc<Identity>, stopping: &CancellationToken) -> Door {
-    let identity = identity.clone();
-    let settings = arqon_ws::Settings {
+    let settings = ws_settings(config);
+    Door { bus: bus.clone(), authorize: watched(bus, identity), settings, shutdown: stopping.clone() }
+}
+
+/// The older telemetry port, as it is mounted on a port of its own.
+pub(crate) fn build_telemetry(
+    config: &Config,
+    bus: &Bus,
+    (identity, stopping): (&Arc<Identity>, &CancellationToken),
+    addr: SocketAddr,
+) -> anyhow::Result<Router> {
+    let speaker = Speaker { host: addr.ip().to_string(), port: addr.port(), version: VERSION };
+    Ok(telemetry_router(TelemetryDoor {
+        bus: bus.clone(),
+        authorize: watched(bus, identity),
+        settings: ws_settings(config),
+        max_connections: config.telemetry.max_connections,
+        events: config.telemetry.events().map_err(anyhow::Error::msg)?,
+        speaker,
+        shutdown: stopping.clone(),
+    }))
+}
+
+/// Who sends a request; whoever cannot say so is told of.
+fn watched(bus: &Bus, identity: &Arc<Identity>) -> Authorize {
+    let (bus, identity) = (bus.clone(), identity.clone());
+    Arc::new(move |parts| tell_refused(&bus, parts, identity.authenticate(parts)))
+}
+
+fn tell_refused(bus: &Bus, parts: &Parts, result: Result<Ctx>) -> Result<Ctx> {
+    result.inspect_err(|error| {
+        if error.code() == Code::Unauthenticated {
+            let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+            let (path, is_forged) = (parts.uri.path(), is_forged(error));
+            bus.tell_stranger(&Stranger { peer, path, error, is_forged });
+        }
+    })
+}
+
+fn ws_settings(config: &Config) -> arqon_ws::Settings {
+    arqon_ws::Settings {
         ping_interval: config.ws.ping_interval_seconds,
         ping_timeout: config.ws.ping_timeout_seconds,
         slow_consumer_timeout: config.ws.slow_consumer_timeout_seconds,
         compression: config.ws.compression,
         origins: config.server.origins.clone(),
         ..arqon_ws::Settings::default()
-    };
-    let authorize = Arc::new(move |parts: &_| identity.authenticate(parts));
-    Door { bus: bus.clone(), authorize, settings, shutdown: stopping.clone() }
+    }
 }

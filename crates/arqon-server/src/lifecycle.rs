@@ -44,6 +44,8 @@ pub(crate) struct Stopping<'a> {
 /// The five steps. An error says that something could not be written; everything is stopped nevertheless.
 pub(crate) async fn stop(parts: Stopping<'_>) -> anyhow::Result<()> {
     let Stopping { bus, stop, connections, tasks, drain } = parts;
+    // Whoever hears events is told before its connection ends.
+    bus.farewell().await;
     tracing::info!(step = 1, "stopping: not ready any more, nothing new is taken");
     stop.soft.cancel();
 

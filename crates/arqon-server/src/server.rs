@@ -1,12 +1,12 @@
 //! A server put together and running: one `build_*` for each part, in the order in which they need each other.
 
-use crate::config::{Config, InspectionConfig};
+use crate::config::Config;
 use crate::doors::{self, Around};
 use crate::engine;
 use crate::env::{BusSpawner, TaskSpawner, build_env};
 use crate::identity::{self, Identity, credentials_file};
 use crate::lifecycle::{self, Stop, Stopping};
-use crate::listener::Listener;
+use crate::listener::{Listener, ServerConfig};
 use crate::outbound::HttpOutbound;
 use crate::process;
 use anyhow::Context;
@@ -26,6 +26,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub struct Server {
     bus: Bus,
     addr: SocketAddr,
+    telemetry_addr: Option<SocketAddr>,
     url: String,
     owner_token: String,
     stop: Stop,
@@ -48,6 +49,7 @@ impl Server {
         let (tasks, connections, stop) = (TaskSpawner::new(), TaskSpawner::new(), Stop::default());
         let env = build_env(BusSpawner { connections: connections.clone(), background: tasks.clone() });
         let listener = Listener::bind(&config.server, &config.tls).await?;
+        let telemetry = bind_telemetry(&config).await?;
         let storage = build_storage(&config, &env).await?;
         let identity = build_identity(&config, &env)?;
         let damage = storage.damage.clone();
@@ -64,13 +66,38 @@ impl Server {
         let around = Around { identity: &identity, stopping: &stop.soft, damage, steer };
         let router = doors::build_router(&config, &bus, around);
         tasks.run(listener.serve(router, stop.clone(), connections.clone()));
+        let mut telemetry_addr = None;
+        if let Some(listener) = telemetry {
+            let addr = listener.addr()?;
+            let router = doors::build_telemetry(&config, &bus, (&identity, &stop.soft), addr)?;
+            tasks.run(listener.serve(router, stop.clone(), connections.clone()));
+            tracing::info!(%addr, "telemetry listens");
+            telemetry_addr = Some(addr);
+        }
         let drain = config.shutdown.drain_seconds;
-        Ok(Server { bus, addr, url, owner_token, stop, connections, tasks, drain, left_at, asked })
+        Ok(Server {
+            bus,
+            addr,
+            telemetry_addr,
+            url,
+            owner_token,
+            stop,
+            connections,
+            tasks,
+            drain,
+            left_at,
+            asked,
+        })
     }
 
     /// The address that it listens on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where the older telemetry port listens, if there is one.
+    pub fn telemetry_addr(&self) -> Option<SocketAddr> {
+        self.telemetry_addr
     }
 
     /// The address as clients name it.
@@ -110,6 +137,13 @@ impl Server {
     }
 }
 
+/// The older telemetry port, with the same bounds and encryption as the other one.
+async fn bind_telemetry(config: &Config) -> anyhow::Result<Option<Listener>> {
+    let Some(listen) = config.telemetry.listen else { return Ok(None) };
+    let server = ServerConfig { listen, ..config.server.clone() };
+    Listener::bind(&server, &config.tls).await.map(Some)
+}
+
 async fn build_storage(config: &Config, env: &Env) -> anyhow::Result<engine::Storage> {
     let (config, env) = (config.clone(), env.clone());
     // Opening reads files, which may take a while and must not hold up the runtime.
@@ -139,13 +173,11 @@ async fn build_bus(
     let settings = Settings { version: VERSION, limits: config.limits.to_limits(), policies };
     let engine::Storage { log, records, .. } = storage;
     let bus = Bus::start(Parts { env, log, records, tokens: identity, settings }).await?;
-    // The default is in force already, and compiling it takes milliseconds.
-    if config.inspection != InspectionConfig::default() {
-        bus.inspector().reload(&config.inspection.to_policy()).map_err(|problems| {
-            let all: Vec<String> = problems.iter().map(|p| format!("inspection.{p}")).collect();
-            anyhow::anyhow!(all.join("; "))
-        })?;
-    }
+    bus.start_inspection(&config.inspection.to_policy()).await.map_err(|problems| {
+        let all: Vec<String> = problems.iter().map(|p| format!("inspection.{p}")).collect();
+        anyhow::anyhow!(all.join("; "))
+    })?;
+    bus.set_telemetry(config.telemetry.keep_events, config.telemetry.info_seconds);
     if config.omega.enabled {
         bus.turn_on_omega(config.omega.to_settings()?);
     }

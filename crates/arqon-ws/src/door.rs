@@ -3,7 +3,7 @@
 use crate::handshake::{Agreement, OLDER_PATH, Refusal, check_origin};
 use crate::session::{Session, Stream};
 use arqon_core::address::CLIENT;
-use arqon_core::bus::{Bus, ConnectInfo, Connection};
+use arqon_core::bus::{Bus, ClientType, ConnectInfo, Connection};
 use arqon_core::{AgentId, Code, Ctx, Error, Result};
 use arqon_wire::Form;
 use axum::Router;
@@ -154,6 +154,7 @@ fn who(parts: &Parts) -> Result<ConnectInfo, Refusal> {
                 info.skills =
                     value.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect();
             }
+            "client_type" => info.client_type = Some(ClientType::parse(&value).map_err(|e| refusal(&e))?),
             // Tokens are read by whoever authorises; anything else may belong to a proxy.
             _ => {}
         }
@@ -172,7 +173,7 @@ fn query(uri: &Uri) -> Result<Vec<(String, String)>, Refusal> {
 }
 
 /// Older clients know two reasons, word for word; others are told what to do.
-fn unknown_caller(error: &Error, path: &str) -> Refusal {
+pub(crate) fn unknown_caller(error: &Error, path: &str) -> Refusal {
     const MISSING: &str = "Missing bearer token";
     let mut refusal = refusal(error);
     if path == OLDER_PATH && error.code() == Code::Unauthenticated {

@@ -15,7 +15,10 @@ mod frame;
 pub mod fuzzing;
 mod handshake;
 mod session;
+mod telemetry;
 
+pub use arqon_wire::older::telemetry::Speaker;
 pub use close::CloseCode;
 pub use door::{Agreed, Authorize, Door, Settings, router, serve_stream};
 pub use session::Stream;
+pub use telemetry::{TelemetryDoor, telemetry_router};

@@ -10,11 +10,11 @@ mod commands;
 mod confirms;
 mod older;
 mod outgoing;
-mod output;
+pub(crate) mod output;
 mod publishes;
 mod questions;
 mod reading;
-mod vitals;
+pub(crate) mod vitals;
 
 use crate::close::{Close, CloseCode};
 use crate::door::{Agreed, Door};
@@ -41,7 +41,7 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
 
 /// Rounds before other tasks get their turn.
-const ROUNDS: usize = 32;
+pub(crate) const ROUNDS: usize = 32;
 
 /// Where the session stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +65,7 @@ enum Step {
 }
 
 /// The peer is gone; there is nobody to tell.
-struct Gone;
+pub(crate) struct Gone;
 
 /// See the module.
 pub(crate) struct Session<S> {

@@ -23,7 +23,7 @@ const DAY: u64 = 24 * 60 * MINUTE;
 /// of use and below what cannot work: they find slips of the unit. Two have reasons of their own: deliveries come again
 /// after 30 s without an acknowledgement, which bounds `settle_seconds`; and all of stopping shall take less than a
 /// minute, which bounds `drain_seconds`.
-const RANGES: [(&str, u64, u64); 29] = [
+const RANGES: [(&str, u64, u64); 32] = [
     ("server.max_connections", 1, 1_000_000),
     ("server.header_bytes", 8 * KIB, MIB),
     ("server.header_timeout_seconds", 1, 10 * MINUTE),
@@ -49,6 +49,9 @@ const RANGES: [(&str, u64, u64); 29] = [
     ("omega.max_events", 1, 1_000_000),
     ("omega.max_substrates", 1, 100_000),
     ("webhooks.concurrency", 1, 10_000),
+    ("telemetry.max_connections", 1, 1_000_000),
+    ("telemetry.keep_events", 0, 1_000_000),
+    ("telemetry.info_seconds", 0, DAY),
     ("shutdown.drain_seconds", 0, 30 * SECOND),
     ("delivery.history", 0, 1_000_000),
     ("delivery.max_age", 1, 36_500 * DAY),

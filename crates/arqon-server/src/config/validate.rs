@@ -16,6 +16,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     origins(config, &mut list);
     omega(config, &mut list);
     webhooks(config, &mut list);
+    telemetry(config, &mut list);
     if let Err(e) = crate::logging::filter(&config.logging.level) {
         list.push(
             problem("logging.level", e).with_hint("write a level such as `info`, or `info,arqon_ws=debug`"),
@@ -101,6 +102,17 @@ fn omega(config: &Config, list: &mut Vec<Problem>) {
 fn webhooks(config: &Config, list: &mut Vec<Problem>) {
     if let Some(message) = crate::outbound::ca_problem(&config.webhooks) {
         list.push(problem("webhooks.ca", message));
+    }
+}
+
+fn telemetry(config: &Config, list: &mut Vec<Problem>) {
+    if let Err(message) = config.telemetry.events() {
+        let hint = "docs/telemetry.md lists them";
+        list.push(problem("telemetry.filtered_events", message).with_hint(hint));
+    }
+    let (own, main) = (config.telemetry.listen, config.server.listen);
+    if main.port() != 0 && own.is_some_and(|own| own.port() == main.port()) {
+        list.push(problem("telemetry.listen", format!("the port {} is the server's own", main.port())));
     }
 }
 

@@ -48,6 +48,14 @@ pub(super) fn invalid(hint: impl Into<String>) -> Error {
     Error::new(Code::Unauthenticated, "Invalid token").with_hint(hint)
 }
 
+/// What is said of a token that was signed with a key of somebody else.
+const FORGED: &str = "it was signed with another key";
+
+/// Whether a token was refused for its signature, and not for its times or claims.
+pub(crate) fn is_forged(error: &Error) -> bool {
+    error.code() == Code::Unauthenticated && error.hint() == Some(FORGED)
+}
+
 impl Identity {
     /// Signs a grant.
     pub(super) fn sign(&self, grant: &Grant) -> Result<String> {
@@ -154,7 +162,7 @@ fn texts(patterns: &[Pattern]) -> Vec<&str> {
 
 fn reason(kind: &ErrorKind) -> &'static str {
     match kind {
-        ErrorKind::InvalidSignature => "it was signed with another key",
+        ErrorKind::InvalidSignature => FORGED,
         ErrorKind::Json(_) => {
             "a claim is missing or of a wrong type: expected `sub` (text) and `exp` (a number)"
         }

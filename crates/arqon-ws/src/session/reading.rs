@@ -125,6 +125,7 @@ impl<S: Stream> Session<S> {
     pub(super) fn strike(&mut self, gathered: &mut Gathered) {
         if self.vitals.strike() {
             self.publish(gathered);
+            self.door.bus.tell_violation(&self.ctx);
             let reason = "ten envelopes in a minute could not be read; see the errors before this";
             self.close(Close::new(CloseCode::Violations, reason));
         }

@@ -109,7 +109,7 @@ events! {
     SuspiciousActivity: "suspicious_activity", Warning, "Five refused tokens from one address in a minute (tenant `default`), or ten denials of one subject in a minute. Told once for each such minute.";
     CasilDecision: "casil_decision", Info, "Content inspection found something.";
     StorageOperation: "storage_operation", Debug, "Storage was tidied, not merely appended to: `retain` (a channel by its policy, or emptied), `trim` (an inbox), `sweep` (expired documents).";
-    StorageError: "storage_error", Error, "Storage refused or failed: `append`, `read`, `retain`, `trim`, `sweep`, `acknowledgements` or `dead_letters`, with the `error_code`. Told in every tenant where somebody listens.";
+    StorageError: "storage_error", Error, "Storage refused or failed: `append`, `read`, `retain`, `trim`, `sweep`, `acknowledgements`, `dead_letters` or what a `command` did, with the `error_code`. Told in every tenant where somebody listens.";
     StorageBackup: "storage_backup", Info, "Never told: the server has no such operation. A backup is a copy of the data folder of a stopped server.";
     StorageRestore: "storage_restore", Info, "Never told: the server has no such operation.";
     SystemStarted: "system_started", Info, "The server began. Told to the first who listens in a tenant after that; `timestamp` is when it began.";
@@ -144,6 +144,12 @@ impl EventSet {
     #[must_use]
     pub const fn without(self, others: EventSet) -> EventSet {
         EventSet(self.0 & !others.0)
+    }
+
+    /// Takes out what is not in both.
+    #[must_use]
+    pub const fn within(self, others: EventSet) -> EventSet {
+        EventSet(self.0 & others.0)
     }
 
     /// Whether no type is in it.

@@ -7,6 +7,7 @@ use crate::bus::connection::Inner;
 use crate::bus::{Bus, ConnectInfo, Item, Outgoing, Shared};
 use crate::inspect::{Decision, Verdict};
 use crate::operations;
+use crate::port::StoreError;
 use crate::value::Value;
 use crate::{Address, Code, Ctx, Delivery, Error, Message, MessageId, Pattern, Target, Tenant};
 use std::fmt;
@@ -192,6 +193,9 @@ impl Bus {
         }
         shared.tell_denied(ctx, error);
         shared.tell(EventType::CommandFailed, ctx, || with_error(command(), error));
+        if std::error::Error::source(error).is_some_and(|source| source.is::<StoreError>()) {
+            shared.tell_storage_error("command", error);
+        }
         if error.code() == Code::Internal {
             shared.tell(EventType::SystemError, ctx, || with_error(command(), error));
         }
