@@ -20,6 +20,7 @@ mod lane;
 mod metrics;
 mod policies;
 mod publish;
+mod reloads;
 mod request;
 mod room;
 mod rooms;

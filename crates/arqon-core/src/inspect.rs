@@ -3,8 +3,10 @@
 //! Invariant: the same message under the same policy has the same verdict. A policy is replaced as a whole or not at all.
 //! In the mode `monitor` nothing is blocked, and nothing is altered unless `transport_redaction` says so.
 
+mod kept;
 mod look;
 mod mark;
+mod members;
 mod policy;
 mod rules;
 mod scope;
@@ -13,6 +15,7 @@ mod text;
 mod tokens;
 mod verdict;
 
+pub(crate) use kept::{Kept, decode as decode_kept, encode as encode_kept};
 pub(crate) use mark::values_of;
 pub use policy::{Fallback, InspectionPolicy, Mode, PATTERNS_MAX, PolicyProblem, SecretSet};
 pub use verdict::{
@@ -24,7 +27,7 @@ use arc_swap::ArcSwapOption;
 use look::{Found, Task, look};
 use policy::Compiled;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 /// A message as inspection sees it: raw JSON, nothing parsed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -70,6 +73,19 @@ struct Counters {
     failed: AtomicU64,
 }
 
+/// What commands have changed of the policy.
+#[derive(Debug, Default)]
+struct Reloads {
+    /// The policy without them.
+    base: Arc<InspectionPolicy>,
+    /// Their keys.
+    keys: Vec<String>,
+    /// The newest that is in force; they may come here in another order than they were stored.
+    version: u64,
+    /// Why what was kept is not in force.
+    problem: Option<String>,
+}
+
 /// Holds the policy in force and judges messages by it. The default one is off.
 #[derive(Debug, Default)]
 pub struct Inspector {
@@ -77,7 +93,7 @@ pub struct Inspector {
     on: AtomicBool,
     /// None stands for the default, which is off: whoever never inspects need not wait for rules to be compiled.
     active: ArcSwapOption<Compiled>,
-    changing: Mutex<()>,
+    reloads: Mutex<Reloads>,
     counters: Counters,
 }
 
@@ -108,18 +124,52 @@ impl Inspector {
         self.active.load_full().map_or_else(Arc::default, |active| active.policy.clone())
     }
 
-    /// Puts another policy in force, at once for all messages that come after. One that is wrong in anything leaves the
-    /// present one as it is.
+    /// Puts another policy in force, at once for all messages that come after, as what changes by command start from. One
+    /// that is wrong in anything leaves the present one as it is.
     pub fn reload(&self, policy: &InspectionPolicy) -> Result<(), Vec<PolicyProblem>> {
-        let compiled = Compiled::new(policy)?;
-        self.active.store(Some(Arc::new(compiled)));
-        self.on.store(policy.enabled, Relaxed);
+        let compiled = Arc::new(Compiled::new(policy)?);
+        let mut reloads = lock(&self.reloads);
+        *reloads = Reloads { base: compiled.policy.clone(), version: reloads.version, ..Reloads::default() };
+        self.put_in_force(compiled);
         Ok(())
     }
 
-    /// Held by whoever reads the policy to put a changed one in its place.
-    pub(crate) fn one_change(&self) -> MutexGuard<'_, ()> {
-        lock(&self.changing)
+    /// The policy without what commands have changed.
+    pub(crate) fn base(&self) -> Arc<InspectionPolicy> {
+        lock(&self.reloads).base.clone()
+    }
+
+    /// The keys that commands have changed, and why what was kept of them is not in force, if it is not.
+    pub(crate) fn reloads(&self) -> (Vec<String>, Option<String>) {
+        let reloads = lock(&self.reloads);
+        (reloads.keys.clone(), reloads.problem.clone())
+    }
+
+    /// What was kept is not in force.
+    pub(crate) fn set_problem(&self, problem: String) {
+        lock(&self.reloads).problem = Some(problem);
+    }
+
+    /// Puts a changed policy in force, unless one of a later version is.
+    pub(crate) fn put(
+        &self,
+        version: u64,
+        policy: &InspectionPolicy,
+        keys: Vec<String>,
+    ) -> Result<(), Vec<PolicyProblem>> {
+        let compiled = Arc::new(Compiled::new(policy)?);
+        let mut reloads = lock(&self.reloads);
+        if version > reloads.version {
+            *reloads = Reloads { base: reloads.base.clone(), keys, version, problem: None };
+            self.put_in_force(compiled);
+        }
+        Ok(())
+    }
+
+    fn put_in_force(&self, compiled: Arc<Compiled>) {
+        let enabled = compiled.policy.enabled;
+        self.active.store(Some(compiled));
+        self.on.store(enabled, Relaxed);
     }
 
     /// How many messages had which verdict.

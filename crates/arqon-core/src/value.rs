@@ -112,6 +112,11 @@ impl Args {
         Args(map)
     }
 
+    /// A copy of all of them.
+    pub(crate) fn copy(&self) -> Args {
+        Args(self.0.clone())
+    }
+
     /// Whether none is left.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -17,7 +17,7 @@ mod outbound;
 mod process;
 mod server;
 
-pub use arqon_rest::{Control, asyncapi_document as asyncapi};
+pub use arqon_rest::{Control, all_metrics, asyncapi_document as asyncapi};
 pub use config::Config;
 pub use lifecycle::Signals;
 pub use logging::{LogFormat, LoggingConfig, init as init_logging};

@@ -17,6 +17,7 @@ mod inspection;
 mod messages;
 mod omega;
 mod questions;
+mod reloads;
 mod rights;
 mod store;
 mod together;

@@ -9,6 +9,11 @@ use crate::operations::{Arg, Category, inspection};
 
 /// What `op.casil.reload` takes: the keys of `[inspection]`.
 const POLICY: &[Arg] = &[
+    may(
+        "reset",
+        Flag,
+        "whether all that earlier reloads have changed is taken back first; by itself: back to the configuration",
+    ),
     may("enabled", Flag, "whether messages and commands are inspected"),
     may("mode", Text, "`monitor` or `enforce`"),
     may("default_decision", Text, "for what cannot be inspected: `allow` or `block`"),
@@ -41,7 +46,7 @@ pub(super) const GET: Operation = Operation {
     name: "op.casil.get",
     aliases: &["casil.get"],
     summary: "Shows the policy of content inspection that is in force.",
-    answer: "the keys of `[inspection]`; for role `system` also `counts: {inspected, secrets, redacted, blocked, spared, failed}`",
+    answer: "the keys of `[inspection]`; `reloaded`, the names of those that commands have changed; `reload_problem?`, why what was kept of them could not be used at the start; for role `system` also `counts: {inspected, secrets, redacted, blocked, spared, failed}`",
     route: at(Get, "/api/v1/inspection"),
     run: inspection::get,
     ..ROW
@@ -50,7 +55,7 @@ pub(super) const GET: Operation = Operation {
 pub(super) const RELOAD: Operation = Operation {
     name: "op.casil.reload",
     aliases: &["casil.reload"],
-    summary: "Replaces keys of the policy of content inspection, all or none, until the next start; what is left out stays as it is.",
+    summary: "Replaces keys of the policy of content inspection, all or none; what is left out stays as it is. The change is on disk when it answers, and holds over the configuration, also after a restart, until `reset`.",
     args: POLICY,
     answer: "as `op.casil.get`",
     permission: Permission::AdminCommands,
