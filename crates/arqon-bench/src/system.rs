@@ -87,6 +87,8 @@ pub enum Said<'a> {
     Confirm {
         /// Where it is.
         offset: Option<u64>,
+        /// How many publishes it is the confirm of; they stand one behind the other from there.
+        count: u64,
     },
     /// The answer to a request.
     Reply {

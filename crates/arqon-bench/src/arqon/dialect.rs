@@ -140,7 +140,7 @@ impl ArqonDialect {
             let id = text_member(body, br#""request_id":""#);
             return Ok(id.and_then(|id| match id.first()? {
                 b'c' => Some(Said::Other),
-                b'a' => offset(body).map(|offset| Said::Confirm { offset: Some(offset) }),
+                b'a' => confirm(body),
                 _ => self
                     .number(body, 3)
                     .filter(|n| digits(id) == Some(*n))
@@ -166,7 +166,7 @@ impl ArqonDialect {
                 let id = pb::field(body, pb::REQUEST_ID);
                 Ok(id.and_then(|id| match id.first()? {
                     b'c' => Some(Said::Other),
-                    b'a' => offset(body).map(|offset| Said::Confirm { offset: Some(offset) }),
+                    b'a' => confirm(body),
                     _ => {
                         // The data is the answer's envelope, which ends with its payload and a brace.
                         let number = self.number(body, 2).filter(|n| digits(id) == Some(*n));
@@ -203,7 +203,8 @@ impl Dialect for ArqonDialect {
             };
             let headers =
                 format!("Sec-WebSocket-Protocol: {form}\r\nAuthorization: Bearer {}\r\n", self.token);
-            let path = format!("{}/ws", self.prefix);
+            // As the client library does: one confirm for a run of messages.
+            let path = format!("{}/ws?confirms=runs", self.prefix);
             let mut link = websocket::connect(&self.address, &path, &headers, room).await?;
             // The welcome.
             link.reader.read(self, |_| Ok(())).await?;
@@ -287,6 +288,17 @@ fn offset(confirm: &[u8]) -> Option<u64> {
     digits(&position[dash + 1..]).filter(|_| position.len() > dash + 1)
 }
 
+/// What a confirm says: where the first message stands, and of how many it is the confirm.
+fn confirm(body: &[u8]) -> Option<Said<'_>> {
+    const COUNT: &[u8] = br#","count":"#;
+    let count = find(body, COUNT).map_or(Some(1), |at| {
+        let rest = &body[at + COUNT.len()..];
+        let end = rest.iter().position(|byte| !byte.is_ascii_digit())?;
+        digits(&rest[..end]).filter(|count| *count > 0)
+    });
+    Some(Said::Confirm { offset: Some(offset(body)?), count: count? })
+}
+
 /// Bytes for an error, not more than can be read.
 fn shown(body: &[u8]) -> String {
     String::from_utf8_lossy(&body[..body.len().min(500)]).into_owned()
@@ -316,7 +328,9 @@ mod tests {
         assert_eq!(said, Said::Delivery { number: 42, raw: delivery.as_bytes() });
         let confirm =
             br#"{"type":"response","request_id":"arq_1","payload":{"data":{"position":"ab12-42","duplicate":false}}}"#;
-        assert_eq!(dialect.said(confirm).unwrap(), Said::Confirm { offset: Some(42) });
+        assert_eq!(dialect.said(confirm).unwrap(), Said::Confirm { offset: Some(42), count: 1 });
+        let run = br#"{"type":"response","request_id":"arq_1","payload":{"data":{"position":"ab12-42","count":7}}}"#;
+        assert_eq!(dialect.said(run).unwrap(), Said::Confirm { offset: Some(42), count: 7 });
         let reply = format!(
             r#"{{"type":"response","request_id":"0000000042","payload":{{"data":{{"id":"x","payload":{payload}}}}}}}"#
         );

@@ -114,19 +114,20 @@ pub async fn receive(
     loop {
         let at = now();
         reader.hand_out(dialect, |said| {
-            let offset = match said {
-                Said::Confirm { offset } => offset,
+            let (offset, count) = match said {
+                Said::Confirm { offset, count } => (offset, count),
                 Said::Other => return Ok(()),
                 other => bail!("a publisher was told {other:?}"),
             };
-            let number = lane.done.get();
-            ensure!(number < lane.sent.get(), "more was confirmed than was sent");
+            ensure!(lane.done.get() + count <= lane.sent.get(), "more was confirmed than was sent");
             if let (true, Some(before), Some(offset)) = (rises, last, offset) {
                 ensure!(offset == before + 1, "offset {offset} was confirmed after {before}");
             }
-            last = offset;
-            board.record(lane.origin(number), at);
-            lane.count();
+            last = offset.map(|offset| offset + count - 1);
+            for _ in 0..count {
+                board.record(lane.origin(lane.done.get()), at);
+                lane.count();
+            }
             Ok(())
         })?;
         lane.moved.notify_one();

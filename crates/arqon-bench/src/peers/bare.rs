@@ -46,7 +46,7 @@ impl Dialect for Bare {
         let Some(body) = bytes.get(begin..end) else { return Ok(None) };
         if self.disk {
             let offset = Some(digits(body).context("a confirm without a number")?);
-            return Ok(Some((Said::Confirm { offset }, end)));
+            return Ok(Some((Said::Confirm { offset, count: 1 }, end)));
         }
         let number = number_in(body).context("a frame that nobody sent")?;
         let said =
@@ -127,6 +127,6 @@ mod tests {
         assert_eq!(bare.cut(&frame[..65]).unwrap(), None);
         let disk = Bare::new(1, true);
         let said = disk.cut(b"\x82\x0a0000000007").unwrap();
-        assert_eq!(said, Some((Said::Confirm { offset: Some(7) }, 12)));
+        assert_eq!(said, Some((Said::Confirm { offset: Some(7), count: 1 }, 12)));
     }
 }

@@ -139,7 +139,7 @@ impl Dialect for Nats {
         };
         let number = || number_in(payload).context("a message that nobody published");
         let said = match subject {
-            [b'_', b'C', b'.', ..] => Said::Confirm { offset: Some(sequence(payload)?) },
+            [b'_', b'C', b'.', ..] => Said::Confirm { offset: Some(sequence(payload)?), count: 1 },
             [b'_', b'R', b'.', ..] => Said::Reply { number: number()? },
             _ => Said::Delivery { number: number()?, raw: &bytes[..used] },
         };
@@ -353,7 +353,7 @@ mod tests {
         assert!(matches!(nats.cut(&live).unwrap(), Some((Said::Delivery { .. }, _))));
         assert!(matches!(nats.cut(&reply).unwrap(), Some((Said::Reply { number: 9_876_543_210 }, _))));
         let confirm = b"MSG _C.durable-0.0000000001 2 27\r\n{\"stream\":\"S\", \"seq\":1234 }\r\n";
-        assert_eq!(nats.cut(confirm).unwrap().unwrap().0, Said::Confirm { offset: Some(1234) });
+        assert_eq!(nats.cut(confirm).unwrap().unwrap().0, Said::Confirm { offset: Some(1234), count: 1 });
         assert!(nats.cut(b"-ERR 'Slow Consumer'\r\n").is_err());
         let mut out = Vec::new();
         nats.answer(&live, 1, 27, &mut out).unwrap();

@@ -89,7 +89,7 @@ impl Dialect for Redis {
                 let said = match said {
                     Token::Error(text) => bail!("Redis refused: {}", String::from_utf8_lossy(text)),
                     // An id is a time, not a place in a row.
-                    Token::Bulk(_) => Said::Confirm { offset: None },
+                    Token::Bulk(_) => Said::Confirm { offset: None, count: 1 },
                     _ => Said::Other,
                 };
                 Ok(Some((said, used)))

@@ -71,6 +71,7 @@ fn every_lie_voids_the_run() {
         (CONFIRMED, Lie::Lose, "offset 101 was confirmed after 99"),
         (CONFIRMED, Lie::Repeat, "offset 100 was confirmed after 100"),
         (CONFIRMED, Lie::LoseTheRest, "was lost"),
+        (CONFIRMED, Lie::Overcount, "offset 101 was confirmed after 101"),
         (DURABLE, Lie::Lose, "expected record 100 and got 101"),
         (DURABLE, Lie::Repeat, "expected record 101 and got 100"),
         (DURABLE, Lie::ForgetAcknowledgements, "was acknowledged and came again"),

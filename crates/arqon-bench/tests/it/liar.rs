@@ -28,6 +28,8 @@ pub enum Lie {
     LoseTheRest,
     /// One comes twice.
     Repeat,
+    /// One confirm says that it is for two.
+    Overcount,
     /// Whoever reads again under a durable name gets everything again.
     ForgetAcknowledgements,
     /// It does nothing for a while: slow, but no lie.
@@ -150,10 +152,11 @@ impl State {
         }
         let times = self.lie.times(number);
         if !self.lies_to_readers {
-            return format!("ok {number}\n").repeat(times);
+            let count = if self.lie == Lie::Overcount && number == WHICH { 2 } else { 1 };
+            return format!("ok {number} {count}\n").repeat(times);
         }
         say(&mut self.readers, &format!("msg {payload}\n").repeat(times));
-        format!("ok {number}\n")
+        format!("ok {number} 1\n")
     }
 }
 
@@ -225,7 +228,10 @@ impl Dialect for Lines {
         let said = match (word, number_in(rest)) {
             (b"msg", Some(number)) => Said::Delivery { number, raw: rest },
             (b"rep", Some(number)) => Said::Reply { number },
-            (b"ok", _) => Said::Confirm { offset: std::str::from_utf8(rest)?.parse().ok() },
+            (b"ok", _) => {
+                let (offset, count) = std::str::from_utf8(rest)?.split_once(' ').context("no count")?;
+                Said::Confirm { offset: offset.parse().ok(), count: count.parse()? }
+            }
             (b"fine", _) => Said::Other,
             _ => bail!("not understood: {}", String::from_utf8_lossy(line)),
         };

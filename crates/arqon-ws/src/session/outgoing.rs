@@ -85,11 +85,13 @@ impl<S: Stream> Session<S> {
     }
 
     fn write_run(&mut self, run: &Run) {
-        let (stamp, form, id) = (self.stamp(), run.form, run.id.to_string());
-        let (id, first) = (Some(id.as_str()), &run.first);
-        self.output.message(form, |out| match run.count {
-            1 => form.write_receipt(out, &stamp, id, first),
-            count => form.write_run(out, &stamp, id, (first, count)),
+        let (stamp, form, first) = (self.stamp(), run.form, &run.first);
+        let output = &mut self.output;
+        run.id.with_text(|id| {
+            output.message(form, |out| match run.count {
+                1 => form.write_receipt(out, &stamp, Some(id), first),
+                count => form.write_run(out, &stamp, Some(id), (first, count)),
+            });
         });
     }
 

@@ -22,6 +22,12 @@ pub(super) fn direct_flag() -> Option<i32> {
     None
 }
 
+/// What zeros are written from, a piece at a time: nobody ever writes to it, so it takes no memory.
+#[repr(align(4096))]
+struct Zeros([u8; 512 << 10]);
+
+static ZEROS: Zeros = Zeros([0; 512 << 10]);
+
 /// A second handle on a file, and the buffer that is written from.
 pub(super) struct Direct {
     file: File,
@@ -99,23 +105,17 @@ impl Direct {
 
     /// Writes zeros from `from` to `to`, both on a page; `false` if that cannot be done this way.
     pub fn zero(&mut self, from: u64, to: u64) -> io::Result<bool> {
-        const PIECE: usize = 512 << 10;
-        self.reserve(PIECE);
         self.at = None;
-        self.buffer[self.aligned..self.aligned + PIECE].fill(0);
         let mut at = from;
         while at < to {
-            let n = usize::try_from(to - at).unwrap_or(PIECE).min(PIECE);
-            match self.file.write_at(&self.buffer[self.aligned..self.aligned + n], at) {
+            let n = usize::try_from(to - at).unwrap_or(usize::MAX).min(ZEROS.0.len());
+            match self.file.write_at(&ZEROS.0[..n], at) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => at += n as u64,
                 Err(e) if e.kind() == io::ErrorKind::InvalidInput => return Ok(false),
                 Err(e) => return Err(e),
             }
         }
-        // What waits to be written at once is far more than blocks are; most files never need as much again.
-        self.buffer = Vec::new();
-        self.aligned = 0;
         Ok(true)
     }
 }
