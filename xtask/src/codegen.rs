@@ -1,9 +1,11 @@
 //! Documents that are made from code: the operations in docs/protocol.md, the keys in docs/configuration.md, the whole of
-//! api/asyncapi.json.
+//! docs/coverage.md and of api/asyncapi.json.
 //!
 //! Invariant: the text between two markers of a document is exactly what the code says; `--check` proves it.
 
+use crate::coverage;
 use crate::steps::{cargo, root, target};
+use crate::tidy::tree::Tree;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +18,13 @@ pub fn run(check: bool) -> Result<Vec<String>> {
         let (file, name) = key.split_once('#').unwrap_or((&key, "all of it"));
         let path = root().join(file);
         let (old, new) = if file == key {
-            (fs::read_to_string(&path).unwrap_or_default(), body)
+            let old = fs::read_to_string(&path).unwrap_or_default();
+            let new = if file == coverage::DOCUMENT {
+                coverage::document(&body, &Tree::read(&root())?, &old, check)?
+            } else {
+                body
+            };
+            (old, new)
         } else {
             let old = fs::read_to_string(&path).with_context(|| format!("cannot read {file}"))?;
             let new = replace(&old, name, &body).with_context(|| file.to_owned())?;

@@ -7,6 +7,8 @@
 
 mod bench;
 mod codegen;
+mod coverage;
+mod criteria;
 mod fuzz;
 mod sim;
 mod soak;
@@ -47,6 +49,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Runs the simulation: the real bus in a made-up world, seed by seed, judged by an independent model.
     Sim(sim::Options),
+    /// Measures SC-001 to SC-010 on the release binary and writes docs/criteria.md.
+    Criteria(criteria::Options),
     /// Measures the release binary and writes docs/benchmarks.md.
     Bench(bench::Options),
 }
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
         Task::Soak(options) => soak::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Sim(options) => sim::run(&options),
+        Task::Criteria(options) => criteria::run(&options),
         Task::Bench(options) => bench::run(&options).map(|()| true),
     };
     match done {

@@ -1,7 +1,7 @@
 //! `cargo xtask test` and `cargo xtask ci`: all checks in order, the cheap ones first.
 
 use crate::steps::{Steps, cargo, target};
-use crate::{codegen, fuzz, sim, tidy, tools};
+use crate::{codegen, criteria, fuzz, sim, tidy, tools};
 use anyhow::Result;
 use std::path::Path;
 
@@ -56,6 +56,7 @@ fn suite(steps: &mut Steps) {
     steps.check("simulation", sim::short);
     steps.check("planted mistakes", sim::planted);
     steps.check("generated documents", || codegen::run(true));
+    steps.check("criteria", criteria::short);
     steps.command("examples", &mut examples());
 }
 

@@ -8,12 +8,18 @@ use arqon_core::operations::{self, Category, Method, Operation};
 use serde_json::json;
 use std::fmt::Write as _;
 
+/// The names of all that docs/coverage.md has a row for.
+#[path = "reference/names.rs"]
+mod names;
+
 fn main() {
     let parts = json!({
         "docs/protocol.md#operations": operations_reference(),
         "docs/configuration.md#configuration": arqon_server::config::reference(),
         "docs/telemetry.md#events": events_reference(),
+        "docs/metrics.md#metrics": metrics_reference(),
         "api/asyncapi.json": arqon_server::asyncapi(),
+        "docs/coverage.md": names::all().to_string(),
     });
     println!("{parts:#}");
 }
@@ -90,6 +96,18 @@ fn events_reference() -> String {
     for what in EventType::ALL {
         let (name, severity) = (what.as_str(), what.severity().as_str());
         writeln!(out, "| `{name}` | {severity} | {} |", what.doc()).expect("writing to a string cannot fail");
+    }
+    out
+}
+
+/// A table of all metrics, with the names that older dashboards know.
+fn metrics_reference() -> String {
+    let mut out = "| metric | type | unit | meaning | older names |\n|---|---|---|---|---|\n".to_owned();
+    for info in arqon_server::all_metrics() {
+        let older: Vec<String> = info.older.iter().map(|name| format!("`arqonbus_{name}`")).collect();
+        let (name, kind, unit) = (info.name, info.kind.as_str(), info.unit);
+        writeln!(out, "| `arqon_{name}` | {kind} | {unit} | {} | {} |", cell(info.help), older.join(", "))
+            .expect("writing to a string cannot fail");
     }
     out
 }

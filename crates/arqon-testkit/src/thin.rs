@@ -109,6 +109,14 @@ impl Thin {
         self.socket.write_all(&frame).await
     }
 
+    /// Sends bytes as they are, whatever they mean.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub async fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.socket.write_all(bytes).await
+    }
+
     /// The next frame.
     ///
     /// # Errors

@@ -4,6 +4,8 @@
 
 mod client;
 mod closing;
+mod commands;
+mod faults;
 mod frames;
 mod handshake;
 mod older;

@@ -3,7 +3,7 @@
 use arqon_core::bus::{Bus, Parts, Settings as BusSettings};
 use arqon_core::env::{Clock, Env, Spawner};
 use arqon_core::limits::Limits;
-use arqon_core::port::{Grant, TokenIssuer};
+use arqon_core::port::{Grant, Records, TokenIssuer};
 use arqon_core::{Code, Ctx, Error, Principal, Result, Role, Tenant};
 use arqon_store_contract::{ManualClock, SeededRandom, TaskSpawner};
 use arqon_store_memory::{MemoryLog, MemoryRecords};
@@ -34,7 +34,8 @@ impl TokenIssuer for NoTokens {
     }
 }
 
-/// Who calls, by the query: `token=NAME` is a user of that name; `expiring` lives for a minute; `none` is nobody.
+/// Who calls, by the query: `token=NAME` is a user of that name, an admin if it begins with `admin`; `expiring` lives for
+/// a minute; `none` is nobody.
 fn authorize(clock: &ManualClock, parts: &RequestParts) -> Result<Ctx> {
     let query = parts.uri.query().unwrap_or_default();
     let token = query.split('&').find_map(|pair| pair.strip_prefix("token=")).unwrap_or("tester");
@@ -45,7 +46,7 @@ fn authorize(clock: &ManualClock, parts: &RequestParts) -> Result<Ctx> {
     let principal = Principal {
         subject: token.into(),
         tenant: Tenant::default(),
-        role: Role::User,
+        role: if token.starts_with("admin") { Role::Admin } else { Role::User },
         publish: None,
         subscribe: None,
         expires_at,
@@ -59,6 +60,11 @@ impl World {
     }
 
     pub async fn with(settings: Settings) -> World {
+        World::on(Arc::new(MemoryRecords::new()), settings, Limits::default()).await
+    }
+
+    /// On records of the test's own.
+    pub async fn on(records: Arc<dyn Records>, settings: Settings, limits: Limits) -> World {
         let clock = ManualClock::default();
         let random = Arc::new(SeededRandom::new(7));
         let tasks = Arc::new(TaskSpawner::default());
@@ -66,9 +72,9 @@ impl World {
         let parts = Parts {
             env: Env { clock: time.clone(), random: random.clone(), spawner: tasks.clone() },
             log: Arc::new(MemoryLog::new(time, random)),
-            records: Arc::new(MemoryRecords::new()),
+            records,
             tokens: Arc::new(NoTokens),
-            settings: BusSettings { version: "test", limits: Limits::default(), policies: Vec::new() },
+            settings: BusSettings { version: "test", limits, policies: Vec::new() },
         };
         let bus = Bus::start(parts).await.unwrap();
         let shutdown = CancellationToken::new();
