@@ -17,10 +17,16 @@ fn configured() -> Site {
     site
 }
 
-fn runs(script: &str, site: &Site) {
+/// Runs a script, then `after` while the server is still there.
+fn runs_and(script: &str, site: &Site, after: impl FnOnce(&Site)) {
     let bus = site.start();
     run(&format!("older/{script}"), site, &bus);
+    after(site);
     assert!(bus.stop().success(), "a stop by SIGTERM ends well");
+}
+
+fn runs(script: &str, site: &Site) {
+    runs_and(script, site, |_| {});
 }
 
 #[test]
@@ -54,12 +60,15 @@ fn events_are_told_to_older_clients() {
 }
 
 #[test]
+fn a_stop_confirms_what_was_taken_and_tells_older_clients_to_come_back() {
+    runs("stopping.py", &configured());
+}
+
+#[test]
 fn a_server_without_a_configuration_serves_older_clients() {
-    let site = site();
-    let bus = site.start();
-    run("older/plain.py", &site, &bus);
-    // What was said is there for the command line too.
-    let seen = site.run(&["sub", "science:explore", "--from", "earliest", "--count", "3", "--json"]);
-    assert_eq!(seen.lines().count(), 3, "{seen}");
-    assert!(bus.stop().success(), "a stop by SIGTERM ends well");
+    runs_and("plain.py", &site(), |site| {
+        // What was said is there for the command line too.
+        let seen = site.run(&["sub", "science:explore", "--from", "earliest", "--count", "3", "--json"]);
+        assert_eq!(seen.lines().count(), 3, "{seen}");
+    });
 }

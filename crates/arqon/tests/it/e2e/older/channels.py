@@ -239,6 +239,19 @@ def limits_hold_for_each_minute():
         client.close()
 
 
+def limits_hold_for_moderators_too():
+    room, client = new_name("room"), Client(role="moderator")
+    for n in range(20):
+        client.data("create_channel", room=room, channel=f"c{n}")
+    client.refused("RATE_LIMIT_EXCEEDED", "create_channel", room=room, channel="c20")
+    for n in range(20):
+        client.data("delete_channel", room=room, channel=f"c{n}")
+    client.refused("RATE_LIMIT_EXCEEDED", "delete_channel", room=room, channel="c20")
+    for n in range(20):
+        client.refused("LEAVE_CHANNEL_ERROR", "leave_channel", room=room, channel="c0")
+    client.refused("RATE_LIMIT_EXCEEDED", "leave_channel", room=room, channel="c0")
+
+
 def what_another_tenant_has_is_not_there():
     place = {"room": new_name("room"), "channel": "main"}
     ours, theirs = Client(), Client(token=token(tenant_id="elsewhere"))
@@ -272,6 +285,7 @@ def main():
     )
     roles_may_what_they_may()
     limits_hold_for_each_minute()
+    limits_hold_for_moderators_too()
     what_another_tenant_has_is_not_there()
     the_owner_may_all()
     print("ok")

@@ -146,6 +146,20 @@ def ten_violations_close_the_socket(form):
         raise AssertionError("the socket is still open")
 
 
+def what_is_too_large_is_refused(form):
+    client = Client(form)
+    place = {"room": new_name("room"), "channel": "main"}
+    client.denied("VALIDATION_ERROR", client.utter({"text": "x" * 1024 * 1024}, **place))
+    client.say({"text": "x" * 1000 * 1000}, **place)
+    try:
+        client.utter({"text": "x" * 2 * 1024 * 1024}, **place)
+        client.receive()
+    except ConnectionClosed as closed:
+        assert closed.rcvd.code == 1009, closed
+    else:
+        raise AssertionError("the socket is still open")
+
+
 def others_of_the_channel_hear(a, b):
     room = new_name("room")
     for client in [a, b]:
@@ -341,6 +355,7 @@ def main():
     for form in FORMS:
         each_member_is_validated(form)
         ten_violations_close_the_socket(form)
+        what_is_too_large_is_refused(form)
     each_member_has_its_type("newer")
     unreadable_frames_do_no_harm()
     answers_are_in_the_form_that_was_used_last()

@@ -120,9 +120,10 @@ def store_keeps_values_under_keys(a, b):
     a.refused("VALIDATION_ERROR", "op.store.set", key="large", value="x" * 300_000)
     # Without a namespace it is the tenant's.
     key = new_name("key")
-    a.data("op.store.set", key=key, value="ours")
+    assert a.data("op.store.set", key=key, value="ours")["namespace"] == "default"
     elsewhere = Client(a.form, token=token(tenant_id="elsewhere"))
-    assert elsewhere.data("op.store.get", key=key)["found"] is False
+    found = elsewhere.data("op.store.get", key=key)
+    assert (found["namespace"], found["found"]) == ("tenant:elsewhere", False), found
     assert b.data("op.store.get", key=key)["value"] == "ours"
 
 
