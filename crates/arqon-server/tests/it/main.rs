@@ -18,5 +18,6 @@ mod rest;
 mod site;
 mod storage;
 mod streams;
+mod telemetry;
 mod tls;
 mod ws;

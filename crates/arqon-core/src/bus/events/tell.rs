@@ -7,6 +7,7 @@ use crate::bus::connection::Inner;
 use crate::bus::{Bus, ConnectInfo, Item, Outgoing, Shared};
 use crate::inspect::{Decision, Verdict};
 use crate::operations;
+use crate::operators::cron::time_text;
 use crate::port::StoreError;
 use crate::value::Value;
 use crate::{Address, Code, Ctx, Delivery, Error, Message, MessageId, Pattern, Target, Tenant};
@@ -23,7 +24,7 @@ impl Shared {
             vec![
                 ("role", principal.role.as_str().into()),
                 ("tenant", principal.tenant.as_str().into()),
-                ("expires_at", principal.expires_at.map_or(Value::Null, Value::Time)),
+                ("expires_at", principal.expires_at.map(time_text).into()),
             ]
         });
         self.tell(EventType::ClientAuthorized, ctx, || {

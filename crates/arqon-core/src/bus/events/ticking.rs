@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// How often is looked whether anybody listens still, and how the server does.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often a trouble that lasts is told again, for those who came later.
+const AGAIN: Duration = Duration::from_secs(60);
 /// How long stopping waits for listeners to hear of it, and how often it looks.
 const FAREWELL: (Duration, u32) = (Duration::from_millis(5), 50);
 
@@ -18,7 +20,7 @@ const FAREWELL: (Duration, u32) = (Duration::from_millis(5), 50);
 pub(super) fn run(shared: &Arc<Shared>) {
     let (weak, events) = (Arc::downgrade(shared), shared.events.clone());
     let clock = shared.env.clock.clone();
-    let mut look = Look { next: clock.monotonic(), next_info: None, is_well: true };
+    let mut look = Look { next: clock.monotonic() + LOOK_EVERY, next_info: None, unwell_told: None };
     let task = async move {
         loop {
             let mut is_first = true;
@@ -47,7 +49,8 @@ pub(super) fn run(shared: &Arc<Shared>) {
 struct Look {
     next: Duration,
     next_info: Option<Duration>,
-    is_well: bool,
+    /// When was told last that storage takes no work, while it does not.
+    unwell_told: Option<Duration>,
 }
 
 impl Look {
@@ -56,7 +59,7 @@ impl Look {
             return;
         }
         self.next = now + LOOK_EVERY;
-        self.look_at_storage(shared);
+        self.look_at_storage(shared, now);
         let every = lock(&shared.events.state).info_every;
         if every.is_zero() {
             return;
@@ -69,15 +72,16 @@ impl Look {
         }
     }
 
-    fn look_at_storage(&mut self, shared: &Shared) {
-        let health = shared.log.health().and_then(|()| shared.records.health());
-        let is_well = health.is_ok();
-        if is_well == std::mem::replace(&mut self.is_well, is_well) {
-            return;
-        }
-        match health {
-            Ok(()) => shared.tell_all(EventType::SystemInfo, || vec![("storage", "healthy".into())]),
-            Err(error) => {
+    fn look_at_storage(&mut self, shared: &Shared, now: Duration) {
+        match (shared.log.health().and_then(|()| shared.records.health()), self.unwell_told) {
+            (Ok(()), None) => {}
+            (Ok(()), Some(_)) => {
+                self.unwell_told = None;
+                shared.tell_all(EventType::SystemInfo, || vec![("storage", "healthy".into())]);
+            }
+            (Err(_), Some(told)) if now.saturating_sub(told) < AGAIN => {}
+            (Err(error), _) => {
+                self.unwell_told = Some(now);
                 shared.tell_all(EventType::SystemError, || vec![("problem", error.to_string().into())]);
             }
         }
