@@ -66,24 +66,18 @@ impl<'a> Intake<'a> {
             self.answer(publish, taken);
             return Ok(());
         }
-        if !self.is_routed(&publish.target) {
+        let is_routed =
+            self.route.as_ref().is_some_and(|route| route.target.as_ref() == Some(&publish.target));
+        if !is_routed {
             self.flush();
             self.ctx.require_publish(&publish.target)?;
         }
         self.shared.check_size(&publish)?;
-        if let Some(taken) = self.shared.replies.take(self.ctx.tenant(), &publish.target) {
-            self.answer(publish, taken);
-            return Ok(());
-        }
-        if !self.is_routed(&publish.target) {
+        if !is_routed {
             self.route = Some(self.route(&publish)?);
         }
         self.accept(publish);
         Ok(())
-    }
-
-    fn is_routed(&self, target: &Target) -> bool {
-        self.route.as_ref().is_some_and(|route| route.target.as_ref() == Some(target))
     }
 
     /// Says that the next message was refused.

@@ -160,13 +160,8 @@ impl Replies {
         lock(&self.waiting).questions.len()
     }
 
-    /// The question that waits in the reply inbox which `target` names, if one does.
-    pub(super) fn take(&self, tenant: &Tenant, target: &Target) -> Option<Taken> {
-        let name = reply_name(target)?;
-        lock(&self.waiting).take(tenant, name)
-    }
-
-    /// The same for the messages of a batch that may pass, all at once; nothing if none of them is an answer.
+    /// The questions that wait in the reply inboxes which the messages of a batch are sent to, of those messages that may
+    /// pass; nothing if none of them is an answer.
     pub(super) fn take_all(
         &self,
         tenant: &Tenant,
