@@ -3,6 +3,7 @@
 //! Invariant: what is found here is what [`decode`](super::client::decode) finds in the same envelope; anything that is
 //! not in the order and the plain form in which our servers write it is left to that.
 
+use crate::scan::plain_prefix;
 use arqon_core::Position;
 use std::ops::Range;
 
@@ -61,7 +62,10 @@ impl Look<'_> {
     fn text(&mut self) -> Option<Range<usize>> {
         self.pass("\"")?;
         let rest = &self.frame.as_bytes()[self.at..];
-        let len = rest.iter().position(|b| matches!(b, b'"' | b'\\')).filter(|at| rest[*at] == b'"')?;
+        let len = plain_prefix(rest);
+        if rest.get(len) != Some(&b'"') {
+            return None;
+        }
         let range = self.at..self.at + len;
         self.at = range.end + 1;
         Some(range)
