@@ -2,7 +2,7 @@
 //!
 //! Invariant: a driver adds nothing: what a door refuses is refused here with the same code and field.
 
-mod http;
+pub(crate) mod http;
 mod rest;
 mod ws;
 

@@ -50,6 +50,12 @@ impl TestServer {
         builder.connect().await.expect("the server was just started")
     }
 
+    /// What `/metrics` says, over a socket.
+    pub async fn metrics(&self) -> String {
+        let host = self.url().trim_start_matches("http://");
+        crate::door::http::ask(host, self.token(), "GET", "/metrics", "").await.1
+    }
+
     /// Stops it in order and starts it again on the same folder and port.
     pub async fn restart(&mut self) {
         self.stop_now().await;

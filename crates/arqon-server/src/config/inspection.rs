@@ -4,6 +4,7 @@ use super::load::{Origin, Problem};
 use super::nearest::nearest;
 use super::setting::{ByteSize, Section, choice, section};
 use arqon_core::inspect::{Fallback, InspectionPolicy, Inspector, Mode, SecretSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -133,28 +134,65 @@ impl InspectionConfig {
     /// What is wrong, each with its key.
     pub fn read(path: &Path, text: &str) -> Result<InspectionConfig, Vec<Problem>> {
         let origin = Origin::File(path.to_path_buf());
-        let table = text.parse::<Table>().map_err(|e| {
-            vec![Problem::new("", origin.clone(), format!("is not valid TOML: {}", e.to_string().trim_end()))]
-        })?;
-        let keys = match table.get("inspection") {
-            Some(Value::Table(inner)) => inner,
-            _ => &table,
-        };
         let mut config = InspectionConfig::default();
-        let mut problems = Vec::new();
-        for (name, value) in keys {
-            match config.set(name, value) {
-                Some(Ok(())) => {}
-                Some(Err(message)) => problems.push(Problem::new(name, origin.clone(), message)),
-                None => problems.push(unknown(&config, name, &origin)),
-            }
-        }
-        if problems.is_empty() {
-            let wrong = Inspector::check(&config.to_policy());
-            problems.extend(wrong.into_iter().map(|p| Problem::new(p.key, origin.clone(), p.message)));
-        }
+        config.set_all(&keys(&origin, text)?, &origin)?;
+        let wrong = Inspector::check(&config.to_policy());
+        let problems: Vec<Problem> =
+            wrong.into_iter().map(|p| Problem::new(p.key, origin.clone(), p.message)).collect();
         if problems.is_empty() { Ok(config) } else { Err(problems) }
     }
+
+    /// The keys that a file like that sets, and over them those of `pairs` (name and text, as in the environment), by the
+    /// names and with the values of `op.casil.reload`. Whether they go together is for the server to say.
+    ///
+    /// # Errors
+    /// What is wrong, each with its key.
+    pub fn changes(
+        file: Option<(&Path, &str)>,
+        pairs: &[(String, String)],
+    ) -> Result<BTreeMap<String, arqon_core::value::Value>, Vec<Problem>> {
+        let mut config = InspectionConfig::default();
+        let mut named = Vec::new();
+        if let Some((path, text)) = file {
+            let origin = Origin::File(path.to_path_buf());
+            let table = keys(&origin, text)?;
+            config.set_all(&table, &origin)?;
+            named.extend(table.into_iter().map(|(name, _)| name));
+        }
+        let text = |(name, text): &(String, String)| (name.clone(), Value::String(text.clone()));
+        config.set_all(&pairs.iter().map(text).collect(), &Origin::Flag)?;
+        named.extend(pairs.iter().map(|(name, _)| name.clone()));
+        let mut members = config.to_policy().members();
+        members.retain(|name, _| named.contains(name));
+        Ok(members)
+    }
+
+    fn set_all(&mut self, table: &Table, origin: &Origin) -> Result<(), Vec<Problem>> {
+        let mut problems = Vec::new();
+        for (name, value) in table {
+            match self.set(name, value) {
+                Some(Ok(())) => {}
+                Some(Err(message)) => problems.push(Problem::new(name, origin.clone(), message)),
+                None => problems.push(unknown(self, name, origin)),
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+}
+
+/// The keys of a policy's file, or of that section of a server's.
+fn keys(origin: &Origin, text: &str) -> Result<Table, Vec<Problem>> {
+    let mut table = text.parse::<Table>().map_err(|e| {
+        vec![Problem::new("", origin.clone(), format!("is not valid TOML: {}", e.to_string().trim_end()))]
+    })?;
+    Ok(match table.remove("inspection") {
+        Some(Value::Table(inner)) => inner,
+        Some(other) => {
+            table.insert("inspection".to_owned(), other);
+            table
+        }
+        None => table,
+    })
 }
 
 fn unknown(config: &InspectionConfig, name: &str, origin: &Origin) -> Problem {

@@ -107,6 +107,25 @@ async fn what_is_refused_comes_again_under_the_same_id_and_then_is_a_dead_letter
         }
     };
     assert!(reason.contains("the receiver answered 500") && reason.contains("(3 tries)"), "{reason}");
+    // The last one was answered a moment ago.
+    let text = loop {
+        let text = server.metrics().await;
+        if text.contains("\narqon_webhook_deliveries_total 4\n") {
+            break text;
+        }
+    };
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+        line.unwrap_or_else(|| panic!("no {name}")).parse::<f64>().expect("a number")
+    };
+    assert_eq!(value("arqon_webhook_rules"), 1.0);
+    assert_eq!(value("arqon_webhook_failures_total"), 7.0);
+    assert_eq!(value("arqon_webhook_dead_letters_total"), 1.0);
+    assert_eq!(value("arqon_webhook_post_duration_seconds_count"), 11.0);
+    assert!(value("arqon_webhook_post_duration_seconds_sum") > 0.0);
+    assert_eq!(value("arqon_webhook_delivery_duration_seconds_count"), 4.0);
+    // The first one was tried three times, with a second and then two between the tries.
+    assert!(value("arqon_webhook_delivery_duration_seconds_sum") >= 3.0);
     client.close().await.unwrap();
     server.stop().await;
 }

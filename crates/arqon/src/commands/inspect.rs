@@ -1,7 +1,8 @@
-//! `arqon inspect`: what content inspection would do, without a server.
+//! `arqon inspect`: what content inspection would do, without a server; and the policy of one that runs.
 //!
-//! Invariant: nothing is sent anywhere, and no secret that is found is printed: what is shown is the redacted form.
+//! Invariant: of a test nothing is sent anywhere, and no secret that is found is printed: what is shown is the redacted form.
 
+mod policy;
 mod report;
 mod sample;
 
@@ -20,13 +21,15 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Try a policy of content inspection on messages, without a server.
+/// Try a policy of content inspection on messages, without a server; see and change the one of a server.
 #[derive(Args)]
 #[command(
     arg_required_else_help = true,
     after_help = "Examples:
   arqon inspect test policy.toml messages.jsonl
-  arqon log dump ./arqon-data | arqon inspect test arqon.toml - --found"
+  arqon log dump ./arqon-data | arqon inspect test arqon.toml - --found
+  arqon inspect get
+  arqon inspect reload mode=enforce block_on_probable_secret=true"
 )]
 pub(crate) struct Inspect {
     #[command(subcommand)]
@@ -49,6 +52,24 @@ Examples:
   arqon inspect test policy.toml commits.jsonl --strict   exit code 1 if anything would be changed"
     )]
     Test(Test),
+    /// Show the policy that is in force on the server, and which of its keys commands have changed.
+    #[command(
+        after_help = "Examples:\n  arqon inspect get\n  arqon inspect get --json | jq '.mode, .reloaded'"
+    )]
+    Get,
+    /// Change keys of the policy on the running server, all or none; takes an admin.
+    #[command(
+        after_help = "What is not named stays as it is. The change is in force at once, and holds over the server's
+configuration also after a restart, until `--reset`.
+
+Examples:
+  arqon inspect reload enabled=true mode=enforce block_on_probable_secret=true
+  arqon inspect reload 'redaction_paths=password,token,*_ssn' 'max_payload_bytes=1 MiB'
+  arqon inspect reload --policy policy.toml
+  arqon inspect reload --reset                    back to the configuration
+  arqon inspect reload --reset mode=monitor       back to it, but for the mode"
+    )]
+    Reload(policy::Reload),
 }
 
 #[derive(Args)]
@@ -73,6 +94,8 @@ impl Inspect {
     pub(crate) fn run(&self, global: &Global) -> Outcome {
         match &self.action {
             Action::Test(test) => test.run(global),
+            Action::Get => policy::get(global),
+            Action::Reload(reload) => reload.run(global),
         }
     }
 }

@@ -61,8 +61,8 @@ Examples:
     List,
     /// Give a rule a new secret and print it; the present one holds beside it for a while.
     #[command(
-        after_help = "While both hold, each request carries a signature of either, so a receiver can take the new secret at any
-time before the old one ends. What was leaked is ended at once with `--overlap 0s`.
+        after_help = "While both hold, each request carries a signature of either, so a receiver can take the new
+secret at any time before the old one ends. `--overlap 0s` ends at once what was leaked.
 
 Examples:
   arqon webhook rotate wh_5f3a9c1e77b2

@@ -84,3 +84,27 @@ fn jobs_are_listed_held_and_cancelled() {
     assert!(site.run(&["cron", "list"]).starts_with("no jobs"));
     bus.stop();
 }
+
+#[test]
+fn a_policy_changed_by_command_outlives_a_kill_and_is_taken_back_by_command() {
+    let site = site();
+    let bus = site.start();
+    site.run(&["inspect", "reload", "enabled=true", "mode=enforce", "block_on_probable_secret=true"]);
+    let leak = format!("use AKIA{} please", "Z7QX2LMN4PRS5TUV");
+    let refused = site.command(&["pub", "repo:main", &leak]).output().unwrap();
+    assert!(!refused.status.success());
+    bus.kill();
+    let bus = site.start();
+    let refused = site.command(&["pub", "repo:main", &leak]).output().unwrap();
+    assert!(!refused.status.success(), "the policy was forgotten");
+    let policy = json_of(&site.run(&["inspect", "get", "--json"]));
+    assert_eq!(policy["reloaded"], json!(["block_on_probable_secret", "enabled", "mode"]));
+    assert!(site.run(&["inspect", "get"]).contains("reload"));
+    let wrong = site.command(&["inspect", "reload", "secret_patterns=(open"]).output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2));
+    site.run(&["inspect", "reload", "--reset"]);
+    let policy = json_of(&site.run(&["inspect", "get", "--json"]));
+    assert_eq!((&policy["enabled"], &policy["reloaded"]), (&json!(false), &json!([])));
+    site.run(&["pub", "repo:main", &leak]);
+    bus.stop();
+}

@@ -58,6 +58,17 @@ fn every_confirmed_message_is_posted_in_order_whenever_the_bus_is_killed() {
 
     let id = made["rule_id"].as_str().unwrap();
     assert!(site.run(&["webhook", "list"]).contains(id));
+    let before = receiver.requests().len();
+    let rotated = site.run(&["webhook", "rotate", id, "--overlap", "1h"]);
+    assert!(rotated.starts_with("whsec_") && rotated.trim_end() != secret, "{rotated}");
+    bus.kill();
+    bus = site.start();
+    site.run(&["pub", "repo:main", r#"{"n":0}"#]);
+    let last = receiver.wait_for(before + 1, LONG).pop().unwrap();
+    assert!(
+        last.is_signed_by(rotated.trim_end()) && last.is_signed_by(secret),
+        "both hold, also after a kill"
+    );
     assert_eq!(site.run(&["webhook", "remove", id]), format!("{id} is taken back\n"));
     bus.kill();
     let bus = site.start();
