@@ -304,6 +304,6 @@ fn admit(caller: &Caller) -> Result<(Ctx, ConnectInfo)> {
         Some((agent, skills)) => (Some(AgentId::parse(agent)?), skills.clone()),
         None => (None, Vec::new()),
     };
-    let info = ConnectInfo { agent, skills, peer: None, transport: "simulated" };
+    let info = ConnectInfo { agent, skills, transport: "simulated", ..ConnectInfo::default() };
     Ok((Ctx::new(Arc::new(principal)), info))
 }
