@@ -10,5 +10,5 @@ pub mod records;
 
 pub use log::{
     BatchResult, CheckReport, DumpFilter, DumpItem, EmbeddedLog, Engine, Fault, Flush, LogConfig, OpenReport,
-    Progress, RoomCheck, SegmentCheck, Turns, check, check_on, dump, dump_on,
+    Progress, RoomCheck, SegmentCheck, Turns, User, check, check_on, dump, dump_on,
 };

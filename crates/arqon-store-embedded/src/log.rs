@@ -33,7 +33,9 @@ mod survey;
 mod threads;
 mod trims;
 
-pub use check::{CheckReport, DumpFilter, DumpItem, RoomCheck, SegmentCheck, check, check_on, dump, dump_on};
+pub use check::{
+    CheckReport, DumpFilter, DumpItem, RoomCheck, SegmentCheck, User, check, check_on, dump, dump_on,
+};
 pub use engine::{BatchResult, Engine, Fault, OpenReport, Progress};
 pub use threads::Turns;
 

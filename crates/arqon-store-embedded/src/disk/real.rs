@@ -44,6 +44,16 @@ impl RealDisk {
         RealDisk { root: root.to_owned(), read_only: true, ahead: Arc::default() }
     }
 
+    /// Who has the folder locked: the process, where the file says which. Locks nothing for longer than the question.
+    pub fn user(&self, lock: &str) -> io::Result<Option<Option<u32>>> {
+        let mut file = File::open(self.path(lock))?;
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(None),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(Some(locked_by(&mut file)?)),
+            Err(e) => Err(e.into()),
+        }
+    }
+
     fn path(&self, path: &str) -> PathBuf {
         self.root.join(path)
     }
@@ -110,9 +120,7 @@ impl Disk for RealDisk {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut text = String::new();
-                file.read_to_string(&mut text)?;
-                return Ok(Locking::Taken(text.trim().parse().ok()));
+                return Ok(Locking::Taken(locked_by(&mut file)?));
             }
             Err(e) => return Err(e.into()),
         }
@@ -129,6 +137,13 @@ impl Disk for RealDisk {
         let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
         Some(id.trim().to_owned())
     }
+}
+
+/// The process that a lock's file names.
+fn locked_by(file: &mut File) -> io::Result<Option<u32>> {
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok(text.trim().parse().ok())
 }
 
 /// How many names a file has. Asking for more, and so for its times, would make the next write note its own time to

@@ -1,8 +1,13 @@
-//! Looks at a log that nobody has open: what is whole, what is fenced off, where and why; and prints all of it.
+//! Looks at a log without opening it: what is whole, what is fenced off, where and why; and prints all of it.
 //!
-//! Invariant: nothing is opened for writing, and damage stops nothing: what is whole is shown, the rest is named.
+//! Invariant: nothing is opened for writing, and damage stops nothing: what is whole is shown, the rest is named. What a
+//! server writes meanwhile is not taken for damage (`looks`).
 
-use super::engine::Fault;
+mod looks;
+
+pub use looks::User;
+
+use super::engine::{Fault, LOCK};
 use super::format::segment_path;
 use super::merge::{Merged, merge};
 use super::read;
@@ -76,6 +81,8 @@ pub struct CheckReport {
     pub torn_tail: Option<(u64, u64)>,
     /// What is wrong outside of the segments.
     pub faults: Vec<Fault>,
+    /// Whoever uses the log at this moment. What is damaged was then found twice, and an unfinished block is none.
+    pub user: Option<User>,
 }
 
 impl CheckReport {
@@ -87,12 +94,15 @@ impl CheckReport {
     }
 }
 
-/// Reads every block of the log in `dir`.
+/// Reads every block of the log in `dir`, also while a server uses it.
 pub fn check(dir: &Path) -> Result<CheckReport, StoreError> {
-    check_on(Arc::new(existing(dir)?))
+    let disk = Arc::new(existing(dir)?);
+    // Where it cannot be told, nobody is taken to be there: what is found then is what the folder has.
+    let user = || disk.user(LOCK).ok().flatten().map(|pid| User { pid });
+    looks::settle(&mut || check_on(disk.clone()), &user)
 }
 
-/// The same on any disk.
+/// The same on any disk, which nobody uses.
 pub fn check_on(disk: Arc<dyn Disk>) -> Result<CheckReport, StoreError> {
     let survey = survey(&*disk, Depth::Everything)?;
     let mut report = CheckReport {

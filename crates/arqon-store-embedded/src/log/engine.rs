@@ -47,6 +47,8 @@ pub type BatchResult = Result<Vec<Result<Appended, StoreError>>, StoreError>;
 const BACK_OFF: Duration = Duration::from_millis(50);
 const BACK_OFF_MOST: Duration = Duration::from_secs(2);
 
+/// Whoever uses the log has this file locked.
+pub(crate) const LOCK: &str = "lock";
 /// A file that is given up when the disk is full, so that what was trimmed can be written down.
 const RESERVE: &str = "log/reserve";
 
@@ -112,6 +114,8 @@ pub struct Engine {
     tail: Tail,
     active: Option<Active>,
     pub(crate) segments: BTreeMap<u64, Arc<Segment>>,
+    /// Segments that were missing at the start and may still be found again.
+    lost: Vec<Arc<Segment>>,
     writers: Vec<Writer>,
     by_key: Map<Arc<RoomKey>, usize>,
     block: Block,

@@ -8,6 +8,7 @@ use arqon_core::{GapReason, Pattern, Timestamp};
 use arqon_store_contract::SeededRandom;
 use arqon_store_embedded::{Flush, LogConfig, check, dump};
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 /// Several rooms over several segments, some of which end early.
 fn history(dice: &SeededRandom) -> Rig {
@@ -199,6 +200,37 @@ fn files_that_are_gone() {
         let _ = std::fs::remove_file(file.with_extension("idx"));
         std::fs::remove_file(&file).unwrap();
         survives(&mut rig, &format!("{} and its sidecar removed", file.display()));
+    }
+}
+
+/// A segment that is lost is told of at each start for as long as it may be found again, and once after that; the gaps
+/// are told for good.
+#[test]
+fn a_lost_segment_is_news_for_a_week_and_a_gap_for_good() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    for known in [true, false] {
+        let mut rig = history(&SeededRandom::new(6));
+        let lost = segments(rig.dir.path()).swap_remove(1);
+        if !known {
+            std::fs::remove_file(lost.with_extension("idx")).unwrap();
+        }
+        std::fs::remove_file(&lost).unwrap();
+        rig.open();
+        let gaps = rig.verify().gaps;
+        assert!(gaps > 0);
+        for (days, told) in [(1, true), (1, true), (6, true), (0, false), (30, false)] {
+            rig.world.clock.advance(days * DAY);
+            rig.reopen();
+            let missing = rig.report.faults.iter().any(|fault| fault.what.contains("missing"));
+            assert_eq!(missing, told, "{days} days later, with its sidecar: {known}: {:?}", rig.report);
+            assert_eq!(rig.report.new_epochs, []);
+            assert_eq!(rig.verify().gaps, gaps, "{days} days later, with its sidecar: {known}");
+            wait(rig.log().close()).unwrap();
+        }
+        assert_eq!(rig.report.faults, []);
+        rig.drop_log();
+        let history = check(rig.dir.path()).unwrap();
+        assert!(history.rooms.iter().any(|room| !room.damaged.is_empty()), "{history:?}");
     }
 }
 

@@ -37,11 +37,14 @@ pub(crate) struct Log {
 #[derive(Subcommand)]
 enum Action {
     /// Read every record and say what is whole and what is fenced off, where and why.
-    #[command(after_help = "The exit code is 0 when everything that was confirmed is whole.
+    #[command(
+        after_help = "The exit code is 0 when everything that was confirmed is whole. A server may be using the folder: \
+what it writes meanwhile is left out, and damage is what is found twice.
 
 Examples:
   arqon log check ./arqon-data
-  arqon log check ./arqon-data --json | jq .whole")]
+  arqon log check ./arqon-data --json | jq .whole"
+    )]
     Check {
         /// The data folder.
         dir: PathBuf,

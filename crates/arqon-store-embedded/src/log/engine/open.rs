@@ -4,7 +4,7 @@
 //! wrong stays as it is, and the log goes on in a new one.
 
 use super::house::Ghost;
-use super::{Engine, roll};
+use super::{Engine, LOCK, roll};
 use crate::disk::{Disk, DiskFile, Locking};
 use crate::log::confirmed::ConfirmedFile;
 use crate::log::format::{
@@ -67,7 +67,7 @@ impl Engine {
         config.check()?;
         let cannot = |e: io::Error| unavailable(&format!("the log in {} cannot be opened", disk.name()), e);
         disk.make_dir("log").map_err(cannot)?;
-        let lock = match disk.lock("lock").map_err(cannot)? {
+        let lock = match disk.lock(LOCK).map_err(cannot)? {
             Locking::Held(lock) => lock,
             Locking::Taken(pid) => return Err(taken(&*disk, pid)),
         };
@@ -96,6 +96,7 @@ impl Engine {
             tail: last_tail(&survey),
             active: None,
             segments: BTreeMap::new(),
+            lost: Vec::new(),
             writers: Vec::new(),
             by_key: Map::default(),
             block: super::Block::default(),
@@ -150,7 +151,7 @@ impl Engine {
         survey: &Survey,
         parts: Option<(usize, Vec<ScanPart>)>,
     ) -> Result<(), StoreError> {
-        self.segments = assembly.segments;
+        (self.segments, self.lost) = (assembly.segments, assembly.lost);
         for room in assembly.rooms {
             let w = self.add_writer(room.room);
             self.writers[w].published = true;

@@ -3,7 +3,7 @@
 use crate::progress::{counted, grouped};
 use crate::show::bytes;
 use crate::terminal::{Paint, Style, harmless, table};
-use arqon_store_embedded::{CheckReport, Fault, RoomCheck, SegmentCheck};
+use arqon_store_embedded::{CheckReport, Fault, RoomCheck, SegmentCheck, User};
 use serde_json::{Value, json};
 
 /// One JSON object.
@@ -22,6 +22,7 @@ pub(super) fn json(found: &CheckReport) -> Value {
         "segments": found.segments.iter().map(segment).collect::<Vec<_>>(),
         "rooms": found.rooms.iter().map(room_json).collect::<Vec<_>>(),
         "torn_tail": torn,
+        "in_use": found.user.map(|user| json!({ "pid": user.pid })),
         "faults": found.faults.iter().map(fault).collect::<Vec<_>>(),
     })
 }
@@ -50,6 +51,12 @@ pub(super) fn text(paint: Paint, found: &CheckReport) -> String {
     for fault in found.segments.iter().flat_map(|s| &s.faults).chain(&found.faults) {
         let text = format!("{}: {}", harmless(&fault.file), harmless(&fault.what));
         out.push(paint.style(Style::Yellow, &text));
+    }
+    if let Some(User { pid }) = found.user {
+        let who = pid.map_or_else(|| "a server".to_owned(), |pid| format!("a server (pid {pid})"));
+        out.push(format!(
+            "{who} is using this log: what it was writing meanwhile is left out, and damage is what was found twice"
+        ));
     }
     if let Some((segment, torn)) = found.torn_tail {
         out.push(format!(
@@ -127,6 +134,9 @@ mod tests {
         .assert_eq(&text(Paint::none(), &report(Vec::new())));
         let damaged = report(vec![(3, 3), (5, 7)]);
         assert!(text(Paint::none(), &damaged).contains("damaged: 3, 5–7"));
+        let used = CheckReport { user: Some(User { pid: Some(7) }), ..report(Vec::new()) };
+        assert!(text(Paint::none(), &used).contains("a server (pid 7) is using this log"));
+        assert_eq!((&json(&used)["in_use"]["pid"], &json(&damaged)["in_use"]), (&7.into(), &Value::Null));
         let json = json(&damaged);
         assert_eq!((&json["whole"], &json["rooms"][0]["damaged"][1][0]), (&false.into(), &5.into()));
     }
