@@ -4,6 +4,7 @@
 //! levels deep. It never recurses, so input cannot exhaust the stack, and it reads each byte once.
 
 use std::ops::Range;
+use wide::{CmpEq, u8x16};
 
 /// Deepest nesting of an envelope: below the 128 levels at which common parsers give up.
 pub(crate) const DEPTH_MAX: u32 = 100;
@@ -377,43 +378,27 @@ impl<'a> Scanner<'a> {
 /// How many bytes from the front stand for themselves in a JSON string: neither `"`, `\` nor a control character.
 #[inline]
 pub(crate) fn plain_prefix(text: &[u8]) -> usize {
-    // Most strings are short: names of members, words, numbers.
-    let Some(chunk) = text.first_chunk::<8>() else { return plain_rest(text) };
-    match special_bytes(u64::from_le_bytes(*chunk)) {
-        0 => 8 + plain_rest(&text[8..]),
-        hits => (hits.trailing_zeros() / 8) as usize,
-    }
-}
-
-fn plain_rest(text: &[u8]) -> usize {
-    let is_special = |b: u8| (b < 0x20) | (b == b'"') | (b == b'\\');
     let mut at = 0;
-    // Without a way out in its middle, a block is looked at by vector instructions.
-    while let Some(block) = text[at..].first_chunk::<32>() {
-        if block.iter().fold(false, |found, b| found | is_special(*b)) {
-            break;
+    while let Some(block) = text[at..].first_chunk() {
+        match special_bytes(block) {
+            0 => at += block.len(),
+            hits => return at + hits.trailing_zeros() as usize,
         }
-        at += 32;
     }
-    while let Some(chunk) = text[at..].first_chunk::<8>() {
-        let hits = special_bytes(u64::from_le_bytes(*chunk));
-        if hits != 0 {
-            return at + (hits.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    let rest = text[at..].iter().position(|b| is_special(*b));
-    rest.map_or(text.len(), |i| at + i)
+    let rest = &text[at..];
+    let mut block = [b' '; 16];
+    block[..rest.len()].copy_from_slice(rest);
+    at + (special_bytes(&block).trailing_zeros() as usize).min(rest.len())
 }
 
-/// The highest bit of each byte that does not stand for itself; exact up to and including the lowest of them.
-fn special_bytes(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    // The classic test for a zero byte; bytes above 0x7F never count.
-    let zero = |x: u64| x.wrapping_sub(ONES) & !x & HIGH;
-    let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-    zero(word ^ (ONES * 0x22)) | zero(word ^ (ONES * 0x5C)) | control
+/// A bit for each byte that does not stand for itself.
+#[inline]
+fn special_bytes(block: &[u8; 16]) -> u32 {
+    let block = u8x16::new(*block);
+    // With this bit turned, a quotation mark stands right behind the control characters.
+    let turned = block ^ u8x16::splat(b'"' ^ 0x20);
+    let special = turned.min(u8x16::splat(0x20)).simd_eq(turned) | block.simd_eq(u8x16::splat(b'\\'));
+    special.to_bitmask()
 }
 
 /// Copies one valid JSON value without the space between its tokens.
