@@ -177,8 +177,13 @@ impl Bus {
     }
 
     /// `kill -TERM`, and waits for the end that it chose itself.
-    pub fn stop(mut self) -> ExitStatus {
+    pub fn stop(self) -> ExitStatus {
         crate::process::terminate(&self.child);
+        self.ended()
+    }
+
+    /// Waits for the end of one that was asked to stop in another way.
+    pub fn ended(mut self) -> ExitStatus {
         wait::until("the bus to stop", PATIENCE, || self.child.try_wait().expect("a child can be awaited"))
     }
 }
