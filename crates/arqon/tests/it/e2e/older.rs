@@ -61,7 +61,10 @@ fn events_are_told_to_older_clients() {
 
 #[test]
 fn a_stop_confirms_what_was_taken_and_tells_older_clients_to_come_back() {
-    runs("stopping.py", &configured());
+    let site = configured();
+    let bus = site.start();
+    run("older/stopping.py", &site, &bus);
+    assert!(bus.ended().success(), "the script has stopped it");
 }
 
 #[test]

@@ -143,8 +143,11 @@ class Client:
         return response["payload"]["data"]
 
     def refused(self, code, command, /, **args):
+        """The refusal of a command, with a code, or with that and the reason that stands among the details."""
+        code, reason = code if isinstance(code, tuple) else (code, None)
         response = self.call(command, **args)
         assert (response["status"], response.get("error_code")) == ("error", code), (command, args, response)
+        assert reason in [None, response["payload"]["data"].get("reason")], (command, args, response)
         assert response["error"] and response["payload"]["message"], response
         return response
 

@@ -2,7 +2,7 @@
 
 import secrets
 
-from client import Client, in_all_forms, new_name
+from client import Client, in_all_forms, new_name, token
 
 OFF = {"enabled": False, "mode": "monitor", "block_on_probable_secret": False, "transport_redaction": False,
        "metadata_to_envelope": False, "scope_include": [], "scope_exclude": [], "redaction_patterns": [], "secret_patterns": [],
@@ -30,12 +30,15 @@ def the_policy_is_shown_and_changed(a, _):
     assert policy(a, mode="enforce")["mode"] == "enforce"
     # What is wrong in anything changes nothing.
     for wrong in [{"mode": "strict"}, {"redaction_patterns": ["("]}, {"max_patterns": -1}, {"default_decision": "maybe"}, {"colour": 1}]:
-        a.refused("VALIDATION_ERROR", "op.casil.reload", **{"block_on_probable_secret": True, **wrong})
+        response = a.refused("VALIDATION_ERROR", "op.casil.reload", **{"block_on_probable_secret": True, **wrong})
+        assert "colour" in wrong or "max_patterns" in wrong or response["payload"]["data"]["reason"] == "BAD_POLICY", response
     shown = a.data("op.casil.get")
     assert (shown["mode"], shown["block_on_probable_secret"]) == ("enforce", False), shown
     user = Client(a.form, "user")
     user.data("op.casil.get")
     user.refused("AUTHORIZATION_ERROR", "op.casil.reload", enabled=False)
+    elsewhere = Client(a.form, token=token(tenant_id="elsewhere"))
+    elsewhere.refused(("AUTHORIZATION_ERROR", "NOT_YOUR_POLICY"), "op.casil.reload", enabled=False)
     a.data("op.casil.reload", **OFF)
 
 

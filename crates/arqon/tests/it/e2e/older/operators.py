@@ -45,7 +45,7 @@ def webhooks_post_what_is_said(a, b):
     assert (envelope["type"], envelope["payload"], envelope["sender"]) == ("message", {"n": 1}, b.name), body
     assert b.form == "contract" or envelope["id"] == sent, body
     a.data("op.webhook.unregister", rule_id=rule["rule_id"])
-    a.refused("NOT_FOUND", "op.webhook.unregister", rule_id=rule["rule_id"])
+    a.refused(("NOT_FOUND", "RULE_NOT_FOUND"), "op.webhook.unregister", rule_id=rule["rule_id"])
     b.say({"n": 2}, room=room, channel="main")
     assert posts.empty()
 
@@ -58,7 +58,7 @@ def webhooks_belong_to_their_owner(a, b):
     assert listed["count"] == 1 and listed["rules"][0]["rule_id"] == rule["rule_id"], listed
     assert listed["rules"][0]["owner_client_id"] == rule["owner_client_id"], listed
     assert other.data("op.webhook.list")["count"] == 0
-    other.refused("AUTHORIZATION_ERROR", "op.webhook.unregister", rule_id=rule["rule_id"])
+    other.refused(("AUTHORIZATION_ERROR", "NOT_OWNER"), "op.webhook.unregister", rule_id=rule["rule_id"])
     # An admin sees and takes back all.
     assert rule["rule_id"] in [rule["rule_id"] for rule in a.data("op.webhook.list")["rules"]]
     assert a.data("op.webhook.unregister", rule_id=rule["rule_id"]) == {"rule_id": rule["rule_id"]}
@@ -92,9 +92,19 @@ def cron_jobs_belong_to_their_owner(a, _):
     listed = owner.data("op.cron.list")
     assert listed["count"] == 1 and listed["jobs"][0]["job_id"] == job["job_id"], listed
     assert other.data("op.cron.list")["count"] == 0
-    other.refused("AUTHORIZATION_ERROR", "op.cron.cancel", job_id=job["job_id"])
+    other.refused(("AUTHORIZATION_ERROR", "NOT_OWNER"), "op.cron.cancel", job_id=job["job_id"])
     assert owner.data("op.cron.cancel", job_id=job["job_id"]) == {"job_id": job["job_id"]}
-    owner.refused("NOT_FOUND", "op.cron.cancel", job_id=job["job_id"])
+    owner.refused(("NOT_FOUND", "JOB_NOT_FOUND"), "op.cron.cancel", job_id=job["job_id"])
+    for reason, wrong in [
+        ("BAD_CRON", {"cron": "at noon"}),
+        ("UNKNOWN_TIMEZONE", {"cron": "0 9 * * *", "timezone": "Europe/Atlantis"}),
+        ("NEVER_DUE", {"cron": "0 9 30 2 *"}),
+    ]:
+        owner.refused(("VALIDATION_ERROR", reason), "op.cron.schedule", **place, **wrong)
+    named = new_name("job")
+    owner.data("op.cron.schedule", **place, delay_seconds=3600, job_id=named)
+    owner.refused(("VALIDATION_ERROR", "JOB_EXISTS"), "op.cron.schedule", **place, job_id=named)
+    owner.data("op.cron.cancel", job_id=named)
     for wrong in [{"delay_seconds": 0}, {"repeat_count": 2}, {"payload": None}, {"payload": 1}, {"room": None}]:
         owner.refused("VALIDATION_ERROR", "op.cron.schedule", **{**place, **wrong})
 
@@ -117,7 +127,11 @@ def store_keeps_values_under_keys(a, b):
     a.refused("VALIDATION_ERROR", "op.store.set", key="plan", value=None)
     a.refused("VALIDATION_ERROR", "op.store.set", value=1)
     a.refused("VALIDATION_ERROR", "op.store.get")
-    a.refused("VALIDATION_ERROR", "op.store.set", key="large", value="x" * 300_000)
+    a.refused(("VALIDATION_ERROR", "VALUE_TOO_LARGE"), "op.store.set", key="large", value="x" * 300_000)
+    # What others have of their own is closed; what has changed meanwhile is not overwritten.
+    user = Client(a.form, "user")
+    user.refused(("AUTHORIZATION_ERROR", "NAMESPACE_CLOSED"), "op.store.get", key="plan", namespace="@somebody")
+    user.refused(("EXECUTION_ERROR", "VERSION_MISMATCH"), "op.store.set", key="apple", value=1, expect_version=7, **space)
     # Without a namespace it is the tenant's.
     key = new_name("key")
     assert a.data("op.store.set", key=key, value="ours")["namespace"] == "default"
@@ -167,13 +181,13 @@ def history_is_played_again_in_order(a, b):
     inner = a.data("op.history.replay", from_ts=at[0], to_ts=at[2], **place)
     assert [entry["envelope"]["payload"]["n"] for entry in inner["entries"]] == [1], inner
     b.say({"n": 3}, metadata={"sequence": 2}, **place)
-    a.refused("VALIDATION_ERROR", "op.history.replay", **whole, **place)
+    a.refused(("VALIDATION_ERROR", "SEQUENCE_BROKEN"), "op.history.replay", **whole, **place)
     assert a.data("op.history.replay", strict_sequence=False, **whole, **place)["count"] == 4
     a.refused("VALIDATION_ERROR", "op.history.replay", from_ts=whole["from_ts"], **place)
     a.refused("VALIDATION_ERROR", "op.history.replay", limit=5001, **whole, **place)
     # Only admins read all rooms at once.
     user = Client(a.form, "user")
-    user.refused("AUTHORIZATION_ERROR", "op.history.get")
+    user.refused(("AUTHORIZATION_ERROR", "ROOM_REQUIRED"), "op.history.get")
     user.refused("AUTHORIZATION_ERROR", "op.history.replay", **whole)
     assert user.data("op.history.get", **place)["count"] == 4
     assert a.data("op.history.get", limit=1)["count"] == 1
@@ -199,14 +213,14 @@ def omega_tells_signals_in_its_lab(a, b):
     assert listed["count"] == len(listed["substrates"]), listed
     gone = a.data("op.omega.unregister_substrate", **which)
     assert (gone["removed"], gone["substrate_id"], gone["removed_events"]) == (True, made["substrate_id"], 1), gone
-    a.refused("NOT_FOUND", "op.omega.unregister_substrate", **which)
+    a.refused(("NOT_FOUND", "SUBSTRATE_NOT_FOUND"), "op.omega.unregister_substrate", **which)
     a.refused("NOT_FOUND", "op.omega.emit_event", signal="on", **which)
 
 
 def omega_keeps_the_newest_events(a, _):
     made = [a.data("op.omega.register_substrate", name=f"s{n}", kind="k") for n in range(3)]
     # No more of them.
-    a.refused("VALIDATION_ERROR", "op.omega.register_substrate", name="more", kind="k")
+    a.refused(("VALIDATION_ERROR", "TOO_MANY_SUBSTRATES"), "op.omega.register_substrate", name="more", kind="k")
     for n in range(7):
         a.data("op.omega.emit_event", substrate_id=made[n % 2]["substrate_id"], signal="odd" if n % 2 else "even", payload={"n": n})
     listed = a.data("op.omega.list_events")
@@ -254,7 +268,7 @@ def operators_share_work(a, b):
     answers = third.answer(asked)["payload"]["data"]["answers"]
     assert sorted(answer["payload"]["me"] for answer in answers) == sorted([a.name, b.name]), answers
     third.refused("VALIDATION_ERROR", "op.group.dispatch", group=group, payload={}, strategy="no such")
-    third.refused("EXECUTION_ERROR", "op.group.dispatch", group=new_name("group"), payload={})
+    third.refused(("EXECUTION_ERROR", "NO_MEMBERS"), "op.group.dispatch", group=new_name("group"), payload={})
 
 
 def operators_without_the_right_are_denied(a, _):
