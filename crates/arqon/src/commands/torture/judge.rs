@@ -12,7 +12,7 @@ pub(super) use verdict::{Broken, Evidence, Verdict};
 
 use epochs::Epochs;
 use ledger::Ledger;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -63,6 +63,7 @@ pub(super) fn judge(folder: &Path, excuse: Excuse) -> io::Result<Verdict> {
     for path in named("ask") {
         let mut asker = Asker::default();
         each_line(path, |words| asker.read(words, &mut verdict))?;
+        asker.finish(&mut verdict);
     }
     verdict.evidence.sort_by_key(|(broken, _)| *broken);
     Ok(verdict)
@@ -94,18 +95,29 @@ fn place(word: &str) -> Option<(&str, u64)> {
     Some((epoch, offset.parse().ok()?))
 }
 
-/// Questions and answers: each answer belongs to its question, and no question arrives twice.
+/// Questions and answers: each answer belongs to its question, no question arrives twice, and none is left without a word.
 #[derive(Default)]
 struct Asker {
     heard: HashSet<u64>,
+    /// Asked, when, and not heard of again.
+    open: BTreeMap<u64, u64>,
+    asked: u64,
+    answered: u64,
 }
 
 impl Asker {
     fn read(&mut self, words: &[&str], verdict: &mut Verdict) {
         match words {
-            ["ask", ..] => verdict.asked += 1,
+            ["ask", at, n] => {
+                verdict.asked += 1;
+                self.asked += 1;
+                self.open.insert(number(n), number(at));
+            }
+            ["none", _, n] => drop(self.open.remove(&number(n))),
             ["answer", at, n, answer] => {
                 verdict.answered += 1;
+                self.answered += 1;
+                self.open.remove(&number(n));
                 // The replier triples.
                 if number(answer) != number(n) * 3 {
                     let text = format!("question {n} was answered with {answer}");
@@ -117,6 +129,22 @@ impl Asker {
                 verdict.broken(Broken::Duplicated, Evidence::new("replier", text).at(number(at)));
             }
             _ => {}
+        }
+    }
+
+    fn finish(&self, verdict: &mut Verdict) {
+        let mut unanswered = |text: String, at: Option<u64>| {
+            let evidence = Evidence { at, ..Evidence::new("asker", text) };
+            verdict.broken(Broken::Unanswered, evidence);
+        };
+        for (n, at) in &self.open {
+            unanswered(format!("question {n} was neither answered nor given up"), Some(*at));
+        }
+        if self.asked > 0 && self.answered == 0 {
+            unanswered(
+                format!("none of {} questions was answered, also when all was well again", self.asked),
+                None,
+            );
         }
     }
 }

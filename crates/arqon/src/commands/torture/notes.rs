@@ -10,7 +10,7 @@
 //! | `got T ROOM CHANNEL POSITION ATTEMPT P N SUM` | reader | a delivery of message N of publisher P |
 //! | `gap T ROOM FROM TO REASON` | reader | a gap; `-` where it has no beginning |
 //! | `save T K`, `saved T K` | reader | asked for the acknowledgements so far to be kept; told that they are |
-//! | `ask T N`, `answer T N TEXT` | asker | a question, and its answer |
+//! | `ask T N`, `answer T N TEXT`, `none T N` | asker | a question, and its answer, or that it was told that there is none |
 //! | `heard T N` | replier | the question arrived |
 //!
 //! T is milliseconds since the run began. Invariant: a line is written whole or not at all.

@@ -322,7 +322,7 @@ fn counts(verdict: &super::judge::Verdict) -> Value {
         "out_of_order": verdict.count(Broken::Reordered), "changed": verdict.count(Broken::Changed),
         "gaps_without_damage": verdict.count(Broken::Gap), "gaps": verdict.gaps, "in_gaps": verdict.in_gaps,
         "redelivered": verdict.redelivered, "strays": verdict.strays,
-        "asked": verdict.asked, "answered": verdict.answered,
+        "asked": verdict.asked, "answered": verdict.answered, "unanswered": verdict.count(Broken::Unanswered),
     })
 }
 

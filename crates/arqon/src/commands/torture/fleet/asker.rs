@@ -1,20 +1,24 @@
-//! Two clients: one asks for three times a number, the other answers. While the bus is away there is no answer; a wrong
-//! one, or a question that arrives twice, is a broken promise.
+//! Two clients: one asks for three times a number, the other answers. While the bus is away there is no answer, and that
+//! is said in time; once nothing goes wrong any more there must be one. A wrong one, or a question that arrives twice, is a
+//! broken promise.
 
 use super::World;
 use anyhow::{Context, Result};
 use arqon_client::{Event, Payload};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::{Deserialize, Serialize};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{interval, timeout};
+use tokio::time::{interval, sleep, timeout};
 
 const ADDRESS: &str = "svc:triple";
 const EVERY: Duration = Duration::from_millis(150);
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Questions that wait for their answers, at most.
 const AT_ONCE: usize = 32;
+/// How long it is tried to get an answer, and waited for what is under way, once nothing goes wrong any more.
+const SETTLED: Duration = Duration::from_secs(60);
 
 #[derive(Serialize, Deserialize)]
 struct Number {
@@ -27,24 +31,31 @@ pub(super) async fn run(world: Arc<World>) -> Result<()> {
     let mut questions = replier.subscribe(ADDRESS).await.context("the replier subscribes")?;
     let mut notes = world.notes("ask")?;
     let mut beat = interval(EVERY);
-    let mut n = 0;
+    let (mut n, mut settled) = (0, false);
     let (mut asked, mut replies) = (FuturesUnordered::new(), FuturesUnordered::new());
-    loop {
+    let mut over = pin!(async {
+        world.enough.cancelled().await;
+        sleep(SETTLED).await;
+    });
+    while !(settled && asked.is_empty()) {
         tokio::select! {
-            () = world.enough.cancelled() => break,
-            _ = beat.tick(), if asked.len() < AT_ONCE => {
+            () = &mut over => break,
+            _ = beat.tick(), if asked.len() < AT_ONCE && !settled => {
                 n += 1;
                 notes.write("ask", format_args!("{n}"))?;
+                let last = world.enough.is_cancelled();
                 let question = asker.request(ADDRESS, Payload::json(&Number { n })?).timeout(PATIENCE);
-                asked.push(async move { (n, question.await) });
+                asked.push(async move { (n, last, question.await) });
             }
-            Some((n, answer)) = asked.next() => {
-                // What is not answered in time is no broken promise: the bus may have been away for as long.
-                if let Ok(answer) = answer {
+            Some((n, last, answer)) = asked.next() => match answer {
+                Ok(answer) => {
+                    settled |= last;
                     let answer: Number = answer.json().unwrap_or(Number { n: 0 });
                     notes.write("answer", format_args!("{n} {}", answer.n))?;
                 }
-            }
+                // That it is said is what was promised: the bus may have been away for as long.
+                Err(_) => notes.write("none", format_args!("{n}"))?,
+            },
             Some(_) = replies.next() => {}
             event = questions.next() => {
                 let Some(event) = event else { anyhow::bail!("the replier's subscription ended") };

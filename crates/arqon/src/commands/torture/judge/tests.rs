@@ -196,9 +196,23 @@ fn a_durable_reader_gets_first_tries_in_order_and_second_ones_when_they_are_due(
 #[test]
 fn wrong_answers_and_questions_that_arrive_twice_are_seen() {
     let folder = tempfile::tempdir().unwrap();
-    let notes = "ask 1 1\nheard 1 1\nanswer 2 1 3\nask 3 2\nheard 3 2\nheard 3 2\nanswer 4 2 7\nask 5 3\n";
+    let notes =
+        "ask 1 1\nheard 1 1\nanswer 2 1 3\nask 3 2\nheard 3 2\nheard 3 2\nanswer 4 2 7\nask 5 3\nnone 8 3\n";
     fs::write(folder.path().join("ask.txt"), notes).unwrap();
     let v = judge(folder.path(), Excuse::None).unwrap();
     check(&v, &[(Broken::Duplicated, 1), (Broken::Changed, 1)]);
     assert_eq!((v.asked, v.answered), (3, 2));
+}
+
+#[test]
+fn a_question_without_a_word_and_an_asker_whom_nobody_answers_are_seen() {
+    let judged = |notes: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("ask.txt"), notes).unwrap();
+        judge(folder.path(), Excuse::None).unwrap()
+    };
+    check(&judged(""), &[]);
+    check(&judged("ask 1 1\nanswer 2 1 3\nask 3 2\n"), &[(Broken::Unanswered, 1)]);
+    check(&judged("ask 1 1\nnone 4 1\nask 3 2\nnone 6 2\n"), &[(Broken::Unanswered, 1)]);
+    check(&judged("ask 1 1\nnone 4 1\nask 3 2\nanswer 6 2 6\n"), &[]);
 }

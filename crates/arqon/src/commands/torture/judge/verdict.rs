@@ -21,11 +21,19 @@ pub enum Broken {
     Changed,
     /// A gap or a new history though no file was harmed.
     Gap,
+    /// A question of which its asker was told neither an answer nor that there is none; or no answer to any.
+    Unanswered,
 }
 
 impl Broken {
-    pub const ALL: [Broken; 5] =
-        [Broken::Lost, Broken::Duplicated, Broken::Reordered, Broken::Changed, Broken::Gap];
+    pub const ALL: [Broken; 6] = [
+        Broken::Lost,
+        Broken::Duplicated,
+        Broken::Reordered,
+        Broken::Changed,
+        Broken::Gap,
+        Broken::Unanswered,
+    ];
 
     /// For tables.
     pub const fn name(self) -> &'static str {
@@ -35,6 +43,7 @@ impl Broken {
             Broken::Reordered => "out of order",
             Broken::Changed => "changed",
             Broken::Gap => "gaps without damage",
+            Broken::Unanswered => "left without an answer",
         }
     }
 }
