@@ -102,6 +102,7 @@ async fn the_port_speaks_the_older_protocol() {
     assert_eq!((&event["server_name"], &event["broadcast_ready"]), (&json!("ArqonBus"), &json!(true)));
     assert!(event["processing_time_ms"].is_number() && event["formatted_at"].is_string(), "{event}");
     assert_eq!(event["metadata"]["address"], "repo:main");
+    assert_eq!((&event["eventType"], &event["payload"]), (&event["event_type"], &event["metadata"]));
 
     for wrong in [json!({"type": "subscribe", "events": ["nothing"]}), json!({"type": "publish"}), json!([])]
     {
@@ -142,6 +143,28 @@ async fn the_port_is_for_those_who_may_read_events_and_not_for_too_many() {
     // A page is no client of it.
     let plain = ask("GET", "/").token(&site.owner).send(addr).await;
     assert_eq!(plain.status, 426);
+}
+
+#[tokio::test]
+async fn a_client_of_the_port_that_stops_reading_is_told_what_it_missed_and_slows_nobody() {
+    let site = site(|_| ()).await;
+    let mut eye = Talk::open(&port(&site, &site.owner)).await;
+    eye.next().await.unwrap();
+    let mut wanted = 0;
+    for _ in 0..40 {
+        let lines = "{\"to\":\"repo:main\",\"payload\":{}}\n".repeat(1000);
+        let answer = site.send(ask("POST", "/api/v1/messages").lines(lines)).await;
+        wanted += answer.lines().iter().filter(|line| line["position"].is_string()).count();
+    }
+    assert_eq!(wanted, 40_000, "all are confirmed");
+    // The first that it is told of what it missed; whether its connection ended over that depends on the time.
+    let missed = loop {
+        let event = eye.next().await.unwrap();
+        if event["event_type"] == "system_warning" && event["metadata"]["to"].is_string() {
+            break event;
+        }
+    };
+    assert!(missed["metadata"]["reason"].is_string(), "{missed}");
 }
 
 #[tokio::test]
@@ -193,7 +216,7 @@ async fn where_no_events_are_kept_that_is_said() {
     let answer = site.get("/telemetry/events").await;
     assert_eq!((answer.status, &answer.json()["error"]), (503, &json!("Service Unavailable")));
     assert!(answer.body.contains("telemetry.keep_events"), "{}", answer.body);
-    let _eye = eye(&site, &["room_created"]).await;
+    let _eye = eye(&site, &[]).await;
     assert_eq!(site.get("/telemetry/stats").await.json()["active_listeners"], 1);
     let admin = site.token("default", Role::Admin, Duration::from_secs(60));
     for path in ["/telemetry/events", "/telemetry/stats"] {

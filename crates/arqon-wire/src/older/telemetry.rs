@@ -5,6 +5,8 @@
 use crate::value::value_to_json;
 use arqon_core::value::Value;
 use arqon_core::{Gap, Timestamp};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::time::Duration;
 
 /// What a client asks for.
@@ -94,6 +96,15 @@ pub fn write_refusal_of_ask(out: &mut Vec<u8>, at: Timestamp, error: &str) {
     append(out, &Value::map(answer));
 }
 
+/// What of an event is said a second time, under the names that some clients know.
+#[derive(Deserialize)]
+struct Twice<'a> {
+    #[serde(borrow)]
+    event_type: &'a RawValue,
+    #[serde(borrow)]
+    metadata: &'a RawValue,
+}
+
 /// Appends an event, which is a JSON object, with what this port adds to it; `took` is the time since it was told.
 pub fn write_event(out: &mut Vec<u8>, event: &[u8], at: Timestamp, (speaker, took): (&Speaker, Duration)) {
     let more = value_to_json(&Value::map([
@@ -105,6 +116,11 @@ pub fn write_event(out: &mut Vec<u8>, event: &[u8], at: Timestamp, (speaker, too
     ]));
     let body = event.strip_suffix(b"}").unwrap_or(event);
     out.extend_from_slice(body);
+    if let Ok(Twice { event_type, metadata }) = serde_json::from_slice(event) {
+        for (name, raw) in [("eventType", event_type), ("payload", metadata)] {
+            out.extend_from_slice(format!(",\"{name}\":{}", raw.get()).as_bytes());
+        }
+    }
     out.push(b',');
     out.extend_from_slice(&more[1..]);
 }
@@ -152,9 +168,15 @@ mod tests {
         let mut out = Vec::new();
         let speaker = Speaker { host: "127.0.0.1".to_owned(), port: 1, version: "9" };
         let took = Duration::from_micros(1500);
-        write_event(&mut out, br#"{"event_type":"x","metadata":{}}"#, Timestamp::default(), (&speaker, took));
+        write_event(
+            &mut out,
+            br#"{"event_type":"x","metadata":{"a":"}"}}"#,
+            Timestamp::default(),
+            (&speaker, took),
+        );
         let event: serde_json::Value = serde_json::from_slice(&out).unwrap();
-        assert_eq!((&event["event_type"], &event["metadata"]), (&"x".into(), &serde_json::json!({})));
+        assert_eq!((&event["event_type"], &event["metadata"]), (&"x".into(), &serde_json::json!({"a": "}"})));
+        assert_eq!((&event["eventType"], &event["payload"]), (&event["event_type"], &event["metadata"]));
         assert_eq!((&event["processing_time_ms"], &event["server_version"]), (&1.5.into(), &"9".into()));
         assert_eq!((&event["server_name"], &event["broadcast_ready"]), (&"ArqonBus".into(), &true.into()));
     }
