@@ -30,8 +30,23 @@ const fn known(kind: Kind, name: &'static str, fate: Fate) -> Known {
 const UNSEEN: &str = "nothing is said of what is not inspected; `arqon inspect test` says it of files";
 const ENDED: &str = "the server ends a connection only when it stops, or for what the other codes say";
 
+/// Virtual machines, projections and the queue of another program: no part of a bus.
+const UNKNOWN: Fate = Fate::As(Kind::Code, "UNKNOWN_COMMAND");
+
 /// All of them. A row of the product's own tables may be said to be `Never`; the others have no row there.
 pub const ALL: &[Known] = &[
+    known(Kind::Command, "op.omega.vm.probe", UNKNOWN),
+    known(Kind::Command, "op.omega.vm.list", UNKNOWN),
+    known(Kind::Command, "op.omega.vm.launch", UNKNOWN),
+    known(Kind::Command, "op.omega.vm.stop", UNKNOWN),
+    known(Kind::Command, "op.continuum.projector.status", UNKNOWN),
+    known(Kind::Command, "op.continuum.projector.project_event", UNKNOWN),
+    known(Kind::Command, "op.continuum.projector.get", UNKNOWN),
+    known(Kind::Command, "op.continuum.projector.list", UNKNOWN),
+    known(Kind::Command, "op.continuum.projector.dlq.list", UNKNOWN),
+    known(Kind::Command, "op.continuum.projector.dlq.replay", UNKNOWN),
+    known(Kind::Command, "op.continuum.projector.backfill", UNKNOWN),
+    known(Kind::Command, "truth.verify", UNKNOWN),
     known(Kind::Code, "AUTHORIZATION_DENIED", Fate::As(Kind::Code, "AUTHORIZATION_ERROR")),
     known(Kind::Code, "TARGET_NOT_FOUND", Fate::As(Kind::Code, "NOT_FOUND")),
     known(Kind::Code, "COMMAND_VALIDATION_ERROR", Fate::As(Kind::Code, "VALIDATION_ERROR")),
@@ -50,6 +65,7 @@ pub const ALL: &[Known] = &[
     ),
     known(Kind::Inspection, "CASIL_OUT_OF_SCOPE", Fate::Never(UNSEEN)),
     known(Kind::Inspection, "CASIL_DISABLED", Fate::Never(UNSEEN)),
+    known(Kind::Event, "telemetry_connected", Fate::Said("the first that the older telemetry port says")),
     known(Kind::Event, "storage_backup", Fate::Never("the server has no such operation")),
     known(Kind::Event, "storage_restore", Fate::Never("the server has no such operation")),
     known(Kind::Close, "1011", Fate::Never(ENDED)),

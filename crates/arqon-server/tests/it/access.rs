@@ -46,6 +46,7 @@ async fn every_endpoint_refuses_a_caller_without_a_good_token() {
                 let details = if reason == "Token expired" { "Invalid token" } else { reason };
                 assert_eq!(answer.json(), json!({"error": "Unauthorized", "details": details}), "{name}");
             } else {
+                assert_eq!(answer.code(), "AUTHENTICATION_FAILED", "{name}");
                 assert_eq!(answer.json()["error"]["message"], reason, "{name}");
             }
             assert_eq!(answer.headers["www-authenticate"], "Bearer realm=\"arqonbus\"", "{name}");

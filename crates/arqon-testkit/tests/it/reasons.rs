@@ -188,6 +188,11 @@ async fn what_is_too_large_or_too_many() {
     for _ in 0..100 {
         client.call("op.webhook.register", rule.clone()).await.unwrap();
     }
+    let made = client.call("op.webhook.list", json!({})).await.unwrap();
+    let rotated = json!({ "rule_id": made["rules"][0]["rule_id"] });
+    for _ in 0..4 {
+        client.call("op.webhook.rotate_secret", rotated.clone()).await.unwrap();
+    }
     let large = json!({ "key": "large", "value": "x".repeat(256 * 1024 + 1) });
     let unknown = json!({ "substrate_id": "omega_000000000000", "signal": "drift" });
     all(
@@ -197,6 +202,7 @@ async fn what_is_too_large_or_too_many() {
             ("op.omega.register_substrate", substrate, "VALIDATION_ERROR", "TOO_MANY_SUBSTRATES"),
             ("op.omega.emit_event", unknown, "NOT_FOUND", "SUBSTRATE_NOT_FOUND"),
             ("op.webhook.register", rule, "RESOURCE_EXHAUSTED", "TOO_MANY_RULES"),
+            ("op.webhook.rotate_secret", rotated, "RESOURCE_EXHAUSTED", "TOO_MANY_SECRETS"),
             ("op.store.set", large, "PAYLOAD_TOO_LARGE", "VALUE_TOO_LARGE"),
         ],
     )

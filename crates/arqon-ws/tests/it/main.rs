@@ -7,6 +7,7 @@ mod closing;
 mod commands;
 mod faults;
 mod frames;
+mod full;
 mod handshake;
 mod older;
 mod stream;
