@@ -7,7 +7,7 @@ use super::{Standing, Work};
 use crate::bus::{Bus, ConnectInfo, Connection, From, Item, Subscribe, SubscribeOptions};
 use crate::env::{Env, Random};
 use crate::port::{Outbound, Post, PostError};
-use crate::{Code, Delivery, Error, Result};
+use crate::{Code, Delivery, Error, Kind, Result};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,6 +73,9 @@ impl Courier {
             for outgoing in out.drain(..) {
                 match outgoing.item {
                     Item::Ended(error) => return Some(error),
+                    Item::Delivery(delivery) if is_telemetry(&delivery) => {
+                        self.acknowledge(connection, &delivery).await;
+                    }
                     Item::Delivery(delivery) => self.deliver(connection, &delivery).await,
                 }
             }
@@ -124,6 +127,10 @@ impl Courier {
             progress.last_delivered_at = Some(now);
             (progress.failures, progress.problem, progress.next_try_at) = (0, None, None);
         }
+        self.acknowledge(connection, delivery).await;
+    }
+
+    async fn acknowledge(&self, connection: &Connection, delivery: &Delivery) {
         let Delivery::Record { record, attempt: 1.. } = delivery else { return };
         let (room, position) = (record.room.room.clone(), [record.position]);
         let done = connection.acknowledge(SUBSCRIPTION, Some(room), (&position, None), false).await;
@@ -161,6 +168,12 @@ impl Courier {
         }
         self.env.clock.sleep(wait).await;
     }
+}
+
+/// Whether it is telemetry, which no receiver is sent: but for that of the server's own rooms, which hold nothing else.
+fn is_telemetry(delivery: &Delivery) -> bool {
+    let Delivery::Record { record, .. } = delivery else { return false };
+    record.message.kind == Kind::Telemetry && !record.room.room.is_system()
 }
 
 /// The wait after so many failures, and up to a tenth more, so that many rules of one receiver do not come back at once.

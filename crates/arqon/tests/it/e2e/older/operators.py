@@ -37,6 +37,8 @@ def webhooks_post_what_is_said(a, b):
     assert (rule["url"], rule["room"], rule["channel"], rule["timeout_seconds"]) == (url + "/in", room, "main", 5), rule
     assert rule["created_at"], rule
     b.say({"n": 0}, room=room, channel="other")
+    # Nor is telemetry posted.
+    b.send(type="telemetry", payload={"n": 0}, room=room, channel="main")
     sent = b.say({"n": 1}, room=room, channel="main")
     path, headers, body = posts.get(timeout=30)
     assert (path, headers["content-type"], headers["x-of-the-rule"]) == ("/in", "application/json", "yes"), headers
