@@ -165,6 +165,26 @@ def history(a, _):
     a.refused("VALIDATION_ERROR", "history", room=room, channel="main", limit=0)
 
 
+def rooms_are_things_too(a, b):
+    room, used = new_name("room"), new_name("used")
+    data = made(a, room=room, description="what for")
+    b.data("join_channel", room=room, channel="main")
+    a.say({"n": 1}, room=used, channel="main")
+    rooms = {found["room_name"]: found for found in a.data("list_rooms")["rooms"]}
+    assert rooms["science"]["description"].startswith("The room that older servers have"), rooms["science"]
+    assert rooms["science"]["type"] == "user" and rooms["science"]["created_by"] == "config", rooms["science"]
+    assert (rooms[room]["room_id"], rooms[room]["type"], rooms[room]["created_by"]) == (data["room_id"], "user", a.name), rooms[room]
+    assert (rooms[room]["participant_count"], rooms[room]["state"]) == (1, "active"), rooms[room]
+    assert (rooms[used]["type"], rooms[used]["records"], rooms[used]["created_at"]) == ("dynamic", 1, None), rooms[used]
+    assert is_time(rooms[room]["created_at"]), rooms[room]
+    a.refused("CHANNEL_NOT_FOUND", "channel_info", room=used, channel="other")
+    # What the rooms are for stands in their channels.
+    for kind, place in [("pm", {"room": used, "channel": "pm"}), ("system", {"room": "system", "channel": "casil_decision"})]:
+        a.data("join_channel", **place)
+        assert a.data("channel_info", **place)["type"] == kind, place
+        a.data("leave_channel", **place)
+
+
 def ping(a, _):
     response = a.call("ping")
     assert response["payload"]["message"].startswith("Pong!"), response
@@ -279,6 +299,7 @@ def main():
         list_channels,
         channel_info,
         history,
+        rooms_are_things_too,
         ping,
         status,
         help_of_commands,
