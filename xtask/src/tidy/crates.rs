@@ -26,7 +26,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "arqon",
         &["arqon-core", "arqon-wire", "arqon-client", "arqon-server", "arqon-store-embedded", "arqon-bench"],
     ),
-    ("arqon-testkit", &["arqon-core", "arqon-wire", "arqon-client", "arqon-server"]),
+    (
+        "arqon-testkit",
+        &["arqon-core", "arqon-wire", "arqon-ws", "arqon-client", "arqon-server", "arqon-bench"],
+    ),
     (
         "arqon-sim",
         &[
