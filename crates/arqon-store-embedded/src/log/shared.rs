@@ -190,14 +190,25 @@ impl Shared {
         Ok(section)
     }
 
-    /// Deduplication data of a part; `None` when it cannot be had.
-    pub fn dedup(&self, segment: &Segment, source: &DedupSource) -> Option<Arc<PartDedup>> {
+    /// Deduplication data of a part; what does not check is made again from the segment itself. `None` when it cannot be
+    /// had.
+    pub fn dedup(&self, segment: &Segment, source: &DedupSource, key: &RoomKey) -> Option<Arc<PartDedup>> {
         let place = match source {
             DedupSource::Memory(part) => return Some(part.clone()),
             DedupSource::Sidecar(place) => *place,
         };
-        let bytes = place.load(&*self.file(segment, Kind::Sidecar).ok()?).ok()??;
-        PartDedup::read(&bytes).map(Arc::new)
+        let read = || {
+            let bytes = place.load(&*self.file(segment, Kind::Sidecar).ok()?).ok()??;
+            PartDedup::read(&bytes)
+        };
+        read().or_else(|| self.dedup_again(segment, key)).map(Arc::new)
+    }
+
+    /// What the records of a segment say. Of those that were removed from it nothing is known here.
+    fn dedup_again(&self, segment: &Segment, key: &RoomKey) -> Option<PartDedup> {
+        let file = self.data(segment).ok()?;
+        let scan = super::scan::known(&*file, segment.seed, (PAGE, segment.used.load(Relaxed))).ok()?;
+        scan.parts.into_iter().find(|part| *part.part.key == *key).map(|part| part.dedup)
     }
 
     /// Why appends are refused, if they are.

@@ -203,6 +203,34 @@ fn files_that_are_gone() {
     }
 }
 
+/// Idempotency keys of a sealed segment stand in its sidecar, and again with its records.
+#[test]
+fn keys_are_remembered_though_a_sidecar_is_damaged_anywhere() {
+    let mut rig = Rig::new(small());
+    let room = key("a");
+    let first: Vec<_> = (0..3)
+        .map(|n| {
+            let entry = rig.keyed(&room, &format!("k{n}"));
+            rig.append(vec![entry])[0].position
+        })
+        .collect();
+    rig.fill(&room, "main", 200);
+    wait(rig.log().close()).unwrap();
+    rig.drop_log();
+    let sidecar = segments(rig.dir.path()).swap_remove(0).with_extension("idx");
+    let len = std::fs::metadata(&sidecar).unwrap().len();
+    for at in (0..len).step_by(5) {
+        let mut harmed = rig.copy();
+        flip(&harmed.dir.path().join("log").join(sidecar.file_name().unwrap()), at, 0x10);
+        harmed.open();
+        for (n, position) in first.iter().enumerate() {
+            let entry = harmed.keyed(&room, &format!("k{n}"));
+            let again = harmed.append(vec![entry])[0];
+            assert!(again.duplicate && again.position == *position, "byte {at}: {again:?}");
+        }
+    }
+}
+
 /// A segment that is lost is told of at each start for as long as it may be found again, and once after that; the gaps
 /// are told for good.
 #[test]

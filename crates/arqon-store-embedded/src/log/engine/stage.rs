@@ -206,7 +206,7 @@ impl Engine {
         let young = |at: u64| message.stored_at.0.saturating_sub(at) < KEY_AGE.as_micros() as u64;
         writer.sources.retain(|(segment, _)| young(segment.max_at.load(Relaxed)));
         for (segment, source) in &writer.sources {
-            match self.shared.dedup(segment, source) {
+            match self.shared.dedup(segment, source, &writer.room.key) {
                 Some(part) => dedup.absorb(&part, limits),
                 None => tracing::warn!(segment = segment.id, "deduplication data could not be read"),
             }
