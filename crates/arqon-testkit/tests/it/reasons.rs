@@ -24,9 +24,9 @@ async fn server(change: impl FnOnce(&mut Config)) -> (TestServer, Client) {
 
 /// A client of somebody else.
 async fn somebody(server: &TestServer, owner: &Client, who: Value) -> Client {
-    let made = owner.call("create_token", who).await.unwrap();
-    let builder = Client::builder(server.url()).token(made["token"].as_str().unwrap());
-    builder.connect().await.unwrap()
+    let made = owner.call("create_token", who).await.expect("the owner may");
+    let builder = Client::builder(server.url()).token(made["token"].as_str().expect("it answers with one"));
+    builder.connect().await.expect("the token is good")
 }
 
 /// Calls each and compares.
