@@ -5,6 +5,7 @@
 
 mod asking;
 mod interpreting;
+mod older;
 mod publishing;
 mod reading;
 mod visiting;
@@ -92,6 +93,13 @@ pub enum Role {
     Answer,
     /// Looks at what others did.
     Visit,
+    /// Says so many things in the older protocol, and listens.
+    Older {
+        /// How many.
+        messages: u64,
+        /// Where, as room and channel.
+        address: (String, String),
+    },
 }
 
 /// A client of a run.
@@ -223,6 +231,7 @@ impl Actor {
             Role::Ask(questions) => self.ask(questions).await,
             Role::Answer => self.answer().await,
             Role::Visit => {}
+            Role::Older { .. } => self.speak().await,
         }
     }
 

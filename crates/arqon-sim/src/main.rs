@@ -41,6 +41,9 @@ struct Options {
     /// Simulated seconds in which things go wrong.
     #[arg(long)]
     seconds: Option<u64>,
+    /// Clients of the older protocol, beside all others.
+    #[arg(long, default_value_t = 0)]
+    older: u32,
     /// Print the whole trace of each seed.
     #[arg(long)]
     trace: bool,
@@ -67,6 +70,7 @@ impl Options {
         Scale {
             faults: self.faults,
             clients: self.clients.unwrap_or(most.clients),
+            older: self.older,
             messages: self.messages.unwrap_or(most.messages),
             seconds: self.seconds.unwrap_or(most.seconds),
         }
@@ -180,7 +184,7 @@ fn explain(seed: u64, scale: &Scale, law: &str) {
         println!("smallest run found: the law `{}` is broken: {}", violation.law, violation.text);
     }
     println!(
-        "again: cargo xtask sim --seed {seed} --faults {} --clients {} --messages {} --seconds {} --trace",
-        small.faults, small.clients, small.messages, small.seconds
+        "again: cargo xtask sim --seed {seed} --faults {} --clients {} --messages {} --seconds {} --older {} --trace",
+        small.faults, small.clients, small.messages, small.seconds, small.older
     );
 }

@@ -25,11 +25,13 @@ pub struct Scale {
     pub messages: u64,
     /// Simulated seconds in which things go wrong.
     pub seconds: u64,
+    /// Clients of the older protocol, beside all others.
+    pub older: u32,
 }
 
 impl Default for Scale {
     fn default() -> Self {
-        Scale { faults: Faults::all(), clients: 10, messages: 260, seconds: 60 }
+        Scale { faults: Faults::all(), clients: 10, messages: 260, seconds: 60, older: 0 }
     }
 }
 
@@ -83,6 +85,9 @@ impl RunPlan {
         let mut more = Dice::new(seed ^ 0x0a6e_7475);
         agents(&mut more, &mut cast, (scale, faults));
         manners(&mut more, &mut cast);
+        for n in 0..scale.older {
+            cast.push(older(&mut Dice::new(seed ^ 0x6f6c_6465 ^ u64::from(n)), n));
+        }
         if more.chance(200) {
             server.log.flush = Flush::Interval(more.millis(1, 2000));
         }
@@ -232,6 +237,15 @@ fn agents(dice: &mut Dice, cast: &mut Vec<Plan>, (scale, faults): (&Scale, Fault
         }
     }
     cast.append(&mut extras);
+}
+
+/// A client of the older protocol, in a room that others use as well.
+fn older(dice: &mut Dice, n: u32) -> Plan {
+    let (room, channel) = dice.pick(&[("repo", "main"), ("repo", "side"), ("plan", "a")]);
+    let address = (room.to_owned(), channel.to_owned());
+    let role = Role::Older { messages: dice.between(10, 60), address };
+    let (tenant, subject) = ("t0".to_owned(), format!("older{n}"));
+    Plan { tenant, subject, role, agreed: Agreed::default(), skills: None }
 }
 
 /// How each client speaks to the server.

@@ -17,8 +17,8 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 
-const TEXT: u8 = 1;
-const BINARY: u8 = 2;
+pub(super) const TEXT: u8 = 1;
+pub(super) const BINARY: u8 = 2;
 const COMPRESSED: u8 = 0x40;
 /// The client compresses what is longer, in bytes.
 const COMPRESS_FROM: usize = 100;
@@ -41,10 +41,10 @@ struct Interpreter {
 }
 
 /// One frame of a WebSocket, unmasked.
-struct Frame {
+pub(super) struct Frame {
     /// The first byte: whether it is the last, whether it is compressed, and what it is.
-    head: u8,
-    payload: Vec<u8>,
+    pub(super) head: u8,
+    pub(super) payload: Vec<u8>,
 }
 
 /// Interprets until one side is gone. `client` is what the library reads and writes.
@@ -93,7 +93,7 @@ async fn pump(
 
 impl Frame {
     /// Takes the first frame, once it is whole.
-    fn take(heap: &mut Vec<u8>) -> Option<Frame> {
+    pub(super) fn take(heap: &mut Vec<u8>) -> Option<Frame> {
         let [head, second] = *heap.first_chunk()?;
         let (len, mut at) = match second & 0x7F {
             126 => (usize::from(u16::from_be_bytes(*heap.get(2..)?.first_chunk()?)), 4),
@@ -112,7 +112,7 @@ impl Frame {
         Some(Frame { head, payload })
     }
 
-    fn write(&self, out: &mut Vec<u8>, mask: Option<[u8; 4]>) {
+    pub(super) fn write(&self, out: &mut Vec<u8>, mask: Option<[u8; 4]>) {
         let masked = if mask.is_some() { 0x80 } else { 0 };
         out.push(self.head);
         let len = self.payload.len();

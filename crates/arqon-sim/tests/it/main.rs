@@ -3,7 +3,7 @@
 
 mod judging;
 
-use arqon_sim::faults::Faults;
+use arqon_sim::faults::{Fault, Faults};
 use arqon_sim::plan::Scale;
 use arqon_sim::regressions;
 use arqon_sim::run::run;
@@ -48,4 +48,18 @@ fn a_line_of_the_list_that_cannot_be_read_is_an_error() {
     assert!(regressions::parse("7 kill,power").is_err());
     assert!(regressions::parse("7 earthquake something").unwrap_err().contains("earthquake"));
     assert_eq!(regressions::parse("7 kill,power what it was").unwrap()[0].what, "what it was");
+}
+
+#[test]
+fn what_older_clients_were_told_holds_whatever_goes_wrong() {
+    // What a flipped bit takes is judged by others, who hear of positions.
+    let scale = Scale { older: 2, faults: Faults::all().without(Fault::Flip), ..Scale::default() };
+    let mut confirmed = 0;
+    for seed in 1..=12 {
+        let outcome = run(seed, &scale, true);
+        assert_eq!(outcome.violation, None, "seed {seed}");
+        let ours = |line: &&String| line.contains("older") && line.contains("is confirmed");
+        confirmed += outcome.lines.iter().filter(ours).count();
+    }
+    assert!(confirmed > 200, "{confirmed} were confirmed");
 }
