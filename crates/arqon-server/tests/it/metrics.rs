@@ -1,8 +1,9 @@
 //! Every number of `/metrics` over a real socket, by name: after something was done, it says that it was done.
 
+mod delivery;
 mod exposition;
 
-use crate::http::ask;
+use crate::http::{PATIENCE, ask};
 use crate::site::Site;
 use crate::ws::Socket;
 use arqon_core::Role;
@@ -14,6 +15,19 @@ async fn scrape(site: &Site) -> Page {
     let answer = ask("GET", "/metrics").send(site.addr).await;
     assert_eq!(answer.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
     Page::read(&answer.body)
+}
+
+/// Looks until it is so.
+async fn scrape_until(site: &Site, is_so: impl Fn(&Page) -> bool) -> Page {
+    let look = async {
+        loop {
+            let page = scrape(site).await;
+            if is_so(&page) {
+                return page;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, look).await.expect("the numbers in time")
 }
 
 #[tokio::test]
@@ -40,6 +54,9 @@ async fn messages_are_counted_on_their_way() {
     assert!(count == 1.0 && seconds > 0.0 && seconds < 5.0, "{count} {seconds}");
     assert_eq!(page.gauge("arqonbus_rooms_total"), 1.0);
     assert_eq!(page.gauge("arqonbus_channels_total"), 2.0);
+    assert_eq!(page.counter("arqon_messages_processed_total"), 2.0);
+    assert_eq!(page.counter("arqon_messages_refused_total"), 1.0);
+    assert_eq!(page.durations("arqon_message_routing_duration_seconds", ""), (count, seconds));
     for name in ["arqon_messages_stored_total", "arqon_messages_received_total", "arqon_messages_sent_total"]
     {
         assert!(page.counter(name) >= 2.0, "{name}");
@@ -70,6 +87,13 @@ async fn commands_are_counted_by_name_and_by_what_became_of_them() {
     assert_eq!(calls("command=\"no_such_thing\""), 0.0, "names that are none cost no memory");
     let (count, seconds) = page.durations("arqonbus_command_duration_seconds", "");
     assert!(count == 1.0 && seconds > 0.0, "{count} {seconds}");
+    assert_eq!(
+        (page.counter("arqon_commands_total"), page.counter("arqon_command_success_total")),
+        (4.0, 2.0)
+    );
+    assert_eq!((page.counter("arqon_errors_total"), page.gauge("arqon_error_rate")), (2.0, 0.5));
+    assert_eq!(page.counter_of("arqon_command_executions_total", "command=\"ping\""), 2.0);
+    assert_eq!(page.durations("arqon_command_duration_seconds", ""), (count, seconds));
 }
 
 #[tokio::test]
@@ -85,17 +109,18 @@ async fn connections_are_counted_by_kind_and_timed_when_they_end() {
     assert_eq!(page.gauge("arqonbus_websocket_connections"), 2.0);
     assert_eq!(page.counter("arqonbus_websocket_connections_total"), 2.0);
     assert_eq!(page.durations("arqonbus_websocket_connection_duration_seconds", ""), (0.0, 0.0));
+    assert_eq!(
+        (page.gauge("arqon_active_connections"), page.gauge("arqon_websocket_connections")),
+        (3.0, 2.0)
+    );
     drop(closing);
     // The server hears of the end in its own time.
-    let page = loop {
-        let page = scrape(&site).await;
-        if page.gauge("arqonbus_websocket_connections") == 1.0 {
-            break page;
-        }
-    };
+    let page = scrape_until(&site, |page| page.gauge("arqonbus_websocket_connections") == 1.0).await;
     let (count, seconds) = page.durations("arqonbus_websocket_connection_duration_seconds", "");
     assert!(count == 1.0 && seconds > 0.0, "{count} {seconds}");
     assert_eq!(page.counter("arqonbus_websocket_connections_total"), 2.0);
+    assert_eq!(page.counter("arqon_websocket_connections_total"), 2.0);
+    assert_eq!(page.durations("arqon_websocket_connection_duration_seconds", ""), (count, seconds));
     drop(open);
 }
 
@@ -115,6 +140,10 @@ async fn events_and_who_listens_to_them_are_counted() {
     assert!(page.counter("arqonbus_telemetry_events_total") >= 1.0);
     let (count, seconds) = page.durations("arqonbus_telemetry_broadcast_duration_seconds", "");
     assert!(count >= 1.0 && seconds > 0.0, "{count} {seconds}");
+    assert_eq!(page.durations("arqon_telemetry_broadcast_duration_seconds", ""), (count, seconds));
+    assert_eq!(page.gauge("arqon_telemetry_connections"), 1.0);
+    assert!(page.counter("arqon_events_published_total") >= 1.0);
+    assert_eq!(page.counter("arqon_events_dropped_total"), 0.0, "so few are no flood");
 }
 
 #[tokio::test]
@@ -136,6 +165,11 @@ async fn storage_is_counted_and_timed_by_operation() {
     let label = "operation=\"append\"";
     let (_, seconds) = page.durations("arqonbus_storage_operation_duration_seconds", label);
     assert!(seconds > 20e-6, "no disk is that fast: {seconds}");
+    assert_eq!(page.durations("arqon_storage_operation_duration_seconds", label).1, seconds);
+    assert_eq!(page.counter_of("arqon_storage_operations_total", label), 1.0);
+    assert_eq!((page.gauge("arqon_rooms_total"), page.gauge("arqon_channels_total")), (1.0, 1.0));
+    assert_eq!((page.gauge("arqon_rooms_in_use"), page.gauge("arqon_log_records")), (1.0, 1.0));
+    assert!(page.gauge("arqon_log_disk_bytes") > 100.0 && page.gauge("arqon_log_flushes") >= 1.0);
 }
 
 #[tokio::test]
@@ -153,6 +187,9 @@ async fn requests_are_counted_and_timed_by_route() {
     assert_eq!(page.counter_of("arqonbus_http_errors_total", "endpoint=\"other\""), 1.0);
     let (count, seconds) = page.durations("arqonbus_http_request_duration_seconds", health);
     assert!(count == 3.0 && seconds > 0.0, "{count} {seconds}");
+    assert_eq!(page.counter_of("arqon_http_route_requests_total", health), 3.0);
+    assert_eq!(page.counter_of("arqon_http_route_errors_total", "endpoint=\"other\""), 1.0);
+    assert_eq!(page.durations("arqon_http_request_duration_seconds", health), (count, seconds));
     assert_eq!(page.counter_of("arqon_http_requests_total", "status=\"2xx\""), 3.0);
     assert_eq!(page.counter_of("arqon_http_requests_total", "status=\"4xx\""), 1.0);
 }

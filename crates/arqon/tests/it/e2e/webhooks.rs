@@ -7,7 +7,8 @@ use arqon_testkit::receiver::{Receiver, Request};
 use arqon_testkit::wait;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 const COUNT: usize = 300;
 const KILLS: usize = 5;
@@ -73,5 +74,44 @@ fn every_confirmed_message_is_posted_in_order_whenever_the_bus_is_killed() {
     bus.kill();
     let bus = site.start();
     assert!(site.run(&["webhook", "list"]).starts_with("no webhooks"));
+    bus.stop();
+}
+
+/// What `/metrics` of a bus says, over a socket.
+fn metrics(site: &Site) -> String {
+    let url = site.url();
+    let host = url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(host).unwrap();
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+fn value(text: &str, name: &str) -> f64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {name}")).parse().unwrap()
+}
+
+#[test]
+fn what_becomes_of_posts_is_counted() {
+    let (site, receiver) = (site_that_reaches_itself(), Receiver::start());
+    let bus = site.start();
+    receiver.answer(&["503 Service Unavailable", "204 No Content", "500 No", "500 No"]);
+    site.run(&["webhook", "add", &receiver.url("/in"), "repo", "--attempts", "2"]);
+    for n in 0..2 {
+        site.run(&["pub", "repo:main", &format!("{{\"n\":{n}}}")]);
+    }
+    let text = wait::until("a message that was given up", LONG, || {
+        Some(metrics(&site)).filter(|text| value(text, "arqon_webhook_dead_letters_total") == 1.0)
+    });
+    assert_eq!(value(&text, "arqon_webhook_rules"), 1.0);
+    assert_eq!(value(&text, "arqon_webhook_deliveries_total"), 1.0);
+    assert_eq!(value(&text, "arqon_webhook_failures_total"), 3.0);
+    assert_eq!(value(&text, "arqon_webhook_post_duration_seconds_count"), 4.0);
+    assert!(value(&text, "arqon_webhook_post_duration_seconds_sum") > 0.0);
+    assert_eq!(value(&text, "arqon_webhook_delivery_duration_seconds_count"), 1.0);
+    // There is a second between a failure and the next try.
+    assert!(value(&text, "arqon_webhook_delivery_duration_seconds_sum") >= 1.0);
     bus.stop();
 }
