@@ -189,13 +189,15 @@ async fn the_last_events_are_shown_over_http_where_they_are_kept() {
         assert_eq!(site.send(ask("POST", "/api/v1/channels").body(body)).await.status, 200);
     }
     // The last one is there once it is published, in a moment.
-    let events = loop {
-        let answer = site.get("/telemetry/events").await.json();
-        if answer["events"][2]["metadata"]["channel"] == "d" {
-            break answer;
+    let look = async {
+        loop {
+            let answer = site.get("/telemetry/events").await.json();
+            if answer["events"][2]["metadata"]["channel"] == "d" {
+                return answer;
+            }
         }
-        tokio::task::yield_now().await;
     };
+    let events = tokio::time::timeout(PATIENCE, look).await.expect("the last one is shown");
     assert_eq!((&events["count"], &events["query"]["limit"]), (&json!(3), &json!(50)));
     let one = site.get("/telemetry/events?limit=1&event_type=channel_created&severity=info").await.json();
     assert_eq!(one["events"].as_array().unwrap().len(), 1);
