@@ -1,29 +1,19 @@
-//! SC-002 and the contract's rate: the load generator's own loads, each run checked by it.
+//! SC-002 and the contract's rate: the loads of `arqon bench`, in a process of the binary that is measured, so that the
+//! generator is as fast as it; each run is checked by it.
 
 use crate::ground::{Ground, Row};
-use arqon_bench::arqon::{Class, Local};
-use arqon_bench::drive;
-use arqon_bench::load::{Form, Load, PATIENCE, Pace, Plan};
 use arqon_bench::run::Run;
-use std::time::Duration;
+use arqon_testkit::process::Site;
 
-/// Bytes of a payload.
-const PAYLOAD: usize = 256;
-
-fn run(ground: &Ground, load: Load, pace: Pace, class: Class) -> Run {
-    let system = Local { binary: ground.arqon.clone(), class, config: String::new() };
-    let seconds = ground.size(5, 1) as u64;
-    let plan = Plan {
-        load,
-        pace,
-        payload: PAYLOAD,
-        warm_up: Duration::from_secs(1),
-        length: Duration::from_secs(seconds),
-        patience: PATIENCE,
-        form: Form::Json,
-        profile: None,
-    };
-    drive::bench(&system, &ground.folder, &plan).unwrap_or_else(|error| panic!("{load}: {error:#}"))
+fn run(ground: &Ground, load: &[&str]) -> Run {
+    let site = Site::new_in(&ground.folder, &ground.arqon);
+    let seconds = if ground.is_quick { "1s" } else { "5s" };
+    // Without a URL it starts a server of its own.
+    let mut command = site.command(&["bench", "--json", "--folder", ".", "--duration", seconds]);
+    let output = command.args(load).env_remove("ARQON_URL").output().expect("the binary can be run");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{load:?}: {said}");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{load:?}: {error}: {said}"))
 }
 
 fn p99(run: &Run) -> u64 {
@@ -31,10 +21,10 @@ fn p99(run: &Run) -> u64 {
 }
 
 pub fn measure(ground: &Ground) -> Vec<Row> {
-    let live = run(ground, Load::FanOut { subscribers: 10 }, Pace::Rate(1000.0), Class::Ephemeral);
-    let durable = run(ground, Load::FanOut { subscribers: 1 }, Pace::Rate(5000.0), Class::Durable);
-    let highest = run(ground, Load::FanOut { subscribers: 1 }, Pace::Max, Class::Ephemeral);
-    let confirmed = run(ground, Load::Confirmed { publishers: 1, in_flight: 256 }, Pace::Max, Class::Durable);
+    let live = run(ground, &["fan-out", "--subscribers", "10", "--rate", "1000"]);
+    let durable = run(ground, &["fan-out", "--subscribers", "1", "--rate", "5000", "--class", "durable"]);
+    let highest = run(ground, &["fan-out", "--subscribers", "1"]);
+    let confirmed = run(ground, &["confirmed"]);
     let ms = |run: &Run| p99(run) as f64 / 1e3;
     vec![
         Row {
@@ -44,7 +34,8 @@ pub fn measure(ground: &Ground) -> Vec<Row> {
             measured: format!("{:.2} ms in memory, {:.2} ms through the disk", ms(&live), ms(&durable)),
             how: format!(
                 "on a schedule, from the intended moment to the subscriber: 1,000 messages/s to 10 subscribers \
-                 each, and 5,000 durable messages/s to one; {PAYLOAD} B; {} deliveries checked",
+                 each, and 5,000 durable messages/s to one; {} B; {} deliveries checked",
+                live.payload,
                 live.checked + durable.checked
             ),
             is_met: p99(&live).max(p99(&durable)) < 50_000,
@@ -56,8 +47,9 @@ pub fn measure(ground: &Ground) -> Vec<Row> {
             target: "≥ 10,000",
             measured: format!("{:.0} delivered, {:.0} durable and confirmed", highest.rate, confirmed.rate),
             how: format!(
-                "one publisher to one subscriber as fast as it goes; durable publishes with 256 in flight; {PAYLOAD} B; \
+                "one publisher to one subscriber as fast as it goes; durable publishes with 256 in flight; {} B; \
                  {} messages checked",
+                highest.payload,
                 highest.checked + confirmed.checked
             ),
             is_met: highest.rate.min(confirmed.rate) >= 10_000.0,
