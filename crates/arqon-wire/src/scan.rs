@@ -4,7 +4,7 @@
 //! levels deep. It never recurses, so input cannot exhaust the stack, and it reads each byte once.
 
 use std::ops::Range;
-use wide::{CmpEq, u8x16};
+use wide::u8x16;
 
 /// Deepest nesting of an envelope: below the 128 levels at which common parsers give up.
 pub(crate) const DEPTH_MAX: u32 = 100;
