@@ -257,3 +257,6 @@ impl RoomDedup {
         self.producers.retain(|_, ring| ring.used > cut);
     }
 }
+
+#[cfg(test)]
+mod tests;
