@@ -48,7 +48,10 @@ pub fn run(options: &Options) -> Result<bool> {
     let rows = measure(options)?;
     rows.iter().for_each(|row| println!("{}", line(row)));
     if !options.quick {
-        let machine = machine().context("the machine")?;
+        let mut machine = machine().context("the machine")?;
+        if !options.no_build {
+            machine = format!("{machine}, commit {}", said("git", &["rev-parse", "--short", "HEAD"])?);
+        }
         fs::write(root().join(DOCUMENT), document(&rows, &machine))?;
         println!("wrote {DOCUMENT}");
     }
@@ -92,21 +95,17 @@ fn line(row: &Row) -> String {
     format!("{:<18} {mark:<8} {} ({}): {}", row.id, row.criterion, row.target, row.measured)
 }
 
-/// Cores and memory of this machine, and the commit that is measured.
+fn said(program: &str, args: &[&str]) -> Result<String> {
+    let output = Command::new(program).args(args).current_dir(root()).output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Cores and memory of this machine, and its kernel.
 fn machine() -> Result<String> {
-    let said = |program: &str, args: &[&str]| -> Result<String> {
-        let output = Command::new(program).args(args).current_dir(root()).output()?;
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
     let cores = std::thread::available_parallelism()?;
     let memory = fs::read_to_string(Path::new("/proc/meminfo"))?;
     let total = memory.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default();
-    let commit = said("git", &["rev-parse", "--short", "HEAD"])?;
-    Ok(format!(
-        "{cores} cores, {:.0} GiB, {}, commit {commit}",
-        total / f64::from(1 << 20),
-        said("uname", &["-sr"])?
-    ))
+    Ok(format!("{cores} cores, {:.0} GiB, {}", total / f64::from(1 << 20), said("uname", &["-sr"])?))
 }
 
 fn document(rows: &[Row], machine: &str) -> String {

@@ -27,14 +27,21 @@ const SECOND: Duration = Duration::from_secs(1);
 /// An event that has not come by then never comes.
 const LONG: Duration = Duration::from_secs(20);
 
-const LOAD: &str = "1,000 messages/s to 10 subscribers each";
+/// Messages a second of the load, each to ten subscribers.
+fn rate(ground: &Ground) -> String {
+    ground.size(1000, 100).to_string()
+}
+
+fn load(ground: &Ground) -> String {
+    format!("{} messages/s to 10 subscribers each", rate(ground))
+}
 
 pub async fn measure(ground: &Ground) -> Vec<Row> {
     let (site, bus) = ground.start("");
-    let load = site.client(
-        "load",
-        &["bench", "fan-out", "--subscribers", "10", "--rate", "1000", "--duration", "10m", "--quiet"],
-    );
+    let rate = rate(ground);
+    let fan_out =
+        ["bench", "fan-out", "--subscribers", "10", "--duration", "10m", "--quiet", "--rate", &rate];
+    let load = site.client("load", &fan_out);
     let client = client(&site).await;
     until_busy(&client).await;
     let mut rows = commands(ground, &client).await;
@@ -50,7 +57,7 @@ pub async fn measure(ground: &Ground) -> Vec<Row> {
 async fn until_busy(client: &Client) {
     loop {
         let status = client.call("status", json!({})).await.expect("it answers");
-        if status["metrics"]["messages_received_total"].as_f64() > Some(500.0) {
+        if status["metrics"]["messages_received_total"].as_f64() > Some(50.0) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -89,7 +96,7 @@ async fn commands(ground: &Ground, client: &Client) -> Vec<Row> {
             criterion: "commands",
             target: "≤ 100 ms",
             measured: format!("{}; {} calls", all.shown(), all.count()),
-            how: format!("the ten commands of the older bus, one after the other, beside {LOAD}"),
+            how: format!("the ten commands of the older bus, one after the other, beside {}", load(ground)),
             is_met: all.at(1.0) <= Duration::from_millis(100),
             is_timed: true,
         },
@@ -130,7 +137,8 @@ async fn telemetry(ground: &Ground, site: &Site, client: &Client) -> Row {
         target: "≤ 500 ms",
         measured: times.shown(),
         how: format!(
-            "from the call of a command to the event of it on another connection, {rounds} times, beside {LOAD}"
+            "from the call of a command to the event of it on another connection, {rounds} times, beside {}",
+            load(ground)
         ),
         is_met: times.at(1.0) <= Duration::from_millis(500),
         is_timed: true,
@@ -179,7 +187,7 @@ fn answers(ground: &Ground, site: &Site) -> Row {
         criterion: "HTTP for monitors",
         target: "99.9 % answered; `/health` < 50, `/version` < 100, `/metrics` < 200 ms",
         measured: format!("{:.2} % of {all} answered; {}", share * 100.0, shown.join(", ")),
-        how: format!("one request after the other, each on a connection of its own, beside {LOAD}"),
+        how: format!("one request after the other, each on a connection of its own, beside {}", load(ground)),
         is_met: share >= 0.999 && (ground.is_quick || in_time),
         is_timed: false,
     }
