@@ -295,6 +295,11 @@ impl Judge {
         lock(&self.book).missing_of(reader)
     }
 
+    /// A reader has read all that its tenant has: what is there twice, or in another order, is so for good.
+    pub fn audited(&self, reader: ReaderId) {
+        lock(&self.book).audited(reader);
+    }
+
     /// Messages that were sent, confirmed and delivered.
     pub fn counts(&self) -> (usize, usize, usize) {
         let book = lock(&self.book);

@@ -87,6 +87,7 @@ impl Visitor {
                 }
             }
         }
+        stage.judge.audited(reader);
         stage.judge.ends(reader, "it has everything");
         Ok(())
     }

@@ -32,6 +32,17 @@ pub(super) struct Taken {
     pub label: Option<String>,
 }
 
+/// Two messages of one sender to one room, not in the order of sending.
+#[derive(Debug, Clone)]
+pub(super) struct Disorder {
+    pub room: RoomId,
+    /// The last place before both of what the sender had sent before the first of them.
+    pub after: u64,
+    /// Where the one stands that was sent later.
+    pub before: u64,
+    pub text: String,
+}
+
 /// A hole that was named.
 #[derive(Debug, Clone)]
 pub(super) struct Named {
@@ -123,7 +134,10 @@ pub(super) struct Book {
     pub open: BTreeSet<String>,
     pub by_payload: BTreeMap<(String, Vec<u8>), String>,
     pub rooms: BTreeMap<RoomId, BTreeMap<u64, Taken>>,
-    keys: BTreeMap<(RoomId, String), u64>,
+    /// Where what was sent under each key was seen.
+    pub keys: BTreeMap<(RoomId, String), BTreeSet<u64>>,
+    /// Pairs of messages that stand in another order than they were sent in, to be excused by damage between them.
+    pub disordered: Vec<Disorder>,
     named: BTreeMap<RoomId, Vec<Named>>,
     pub readers: Vec<Reader>,
     pub names: BTreeMap<(String, String), Name>,
@@ -192,7 +206,8 @@ impl Book {
         if !sent.places.contains(&place) {
             sent.places.push(place);
         }
-        // What is kept in memory only is not promised to be there once.
+        // What is kept in memory only is not promised to be there once. After damage, of two places one may be unreadable, so
+        // that it is stored again: whether it is, is seen when all is read.
         let mut elsewhere = sent.places.iter().filter(|p| !p.memory);
         if elsewhere.clone().count() > 1 && !damaged {
             let list: Vec<String> = elsewhere.by_ref().map(|p| p.offset.to_string()).collect();
@@ -203,8 +218,10 @@ impl Book {
 
     /// What was sent under a key stands in one place.
     fn keyed(&mut self, room: &RoomId, key: &str, place: Place) {
-        let first = *self.keys.entry((room.clone(), key.to_owned())).or_insert(place.offset);
-        if first != place.offset && !self.damaged {
+        let places = self.keys.entry((room.clone(), key.to_owned())).or_default();
+        places.insert(place.offset);
+        let first = *places.first().unwrap_or(&place.offset);
+        if places.len() > 1 && !self.damaged {
             let text = format!("key {key} stands at {first} and {} of {}/{}", place.offset, room.0, room.1);
             self.break_law("once", text);
         }
@@ -244,9 +261,6 @@ impl Book {
     /// What one client sent to a room earlier stands before what it sent later; but what was damaged before its confirm
     /// had arrived is sent again behind what was on its way meanwhile.
     fn in_order(&mut self, draft: &Draft, order: u64, place: Place) {
-        if self.damaged {
-            return;
-        }
         let other = |s: &&Sent| {
             s.draft.sender == draft.sender
                 && s.draft.room == draft.room
@@ -255,22 +269,24 @@ impl Book {
                 && s.draft.confirmed
                 && !s.to_skill
         };
-        let wrong = self.sent.values().filter(other).find(|s| {
-            s.told.is_some_and(|told| {
-                !told.memory && (s.order < order) != (told.offset < place.offset) && s.order != order
-            })
+        let told = |s: &Sent| s.told.filter(|told| !told.memory).map(|told| told.offset);
+        let wrong = self.sent.values().filter(other).find_map(|s| {
+            let at = told(s)?;
+            ((s.order < order) != (at < place.offset) && s.order != order).then_some((s, at))
         });
-        if let Some(wrong) = wrong {
-            let text = format!(
-                "{} at {} and {} at {} of {} are not in the order of sending",
-                wrong.draft.label,
-                wrong.told.map_or(0, |p| p.offset),
-                draft.label,
-                place.offset,
-                draft.room
-            );
-            self.break_law("order", text);
+        let Some((wrong, at)) = wrong else { return };
+        let text = format!(
+            "{} at {at} and {} at {} of {} are not in the order of sending",
+            wrong.draft.label, draft.label, place.offset, draft.room
+        );
+        if !self.damaged {
+            return self.break_law("order", text);
         }
+        let (first, before) = (wrong.order.min(order), at.min(place.offset));
+        let earlier = self.sent.values().filter(other).filter(|s| s.order < first).filter_map(told);
+        let after = earlier.filter(|at| *at < before).max().unwrap_or(0);
+        let room = (draft.tenant.clone(), draft.room.clone());
+        self.disordered.push(Disorder { room, after, before, text });
     }
 
     pub fn given(&mut self, reader: ReaderId, given: &Given<'_>) -> Option<String> {

@@ -5,7 +5,7 @@
 
 use super::Begin;
 use super::ReaderId;
-use super::book::{Book, Name, Reader, Taken};
+use super::book::{Book, Disorder, Name, Reader, Taken};
 use std::collections::BTreeMap;
 
 /// Whether a pattern of the forms that simulations use includes an address.
@@ -95,6 +95,49 @@ impl Book {
                 let what = if seen { "has not done with" } else { "lacks" };
                 format!("durable name {name} of {tenant} {what} {label} at {room} {offset}")
             })
+    }
+
+    /// What the laws of `once` and `order` say of a tenant's rooms after damage, by a reader who has read all of them: of the
+    /// places of a message, or of a key, one is there at most; and where two messages are not in order, something between
+    /// them is gone, so that the first was sent again. Inboxes, which this reader does not see, stay excused.
+    pub fn audited(&mut self, reader: ReaderId) {
+        if !self.damaged {
+            return;
+        }
+        let Reader { reading, seen, .. } = &self.readers[reader];
+        let there = |room: &str, at: u64| seen.get(room).is_some_and(|seen| seen.contains(&at));
+        let twice = |room: &str, places: &mut dyn Iterator<Item = u64>| -> Option<String> {
+            let places: Vec<u64> = places.filter(|at| there(room, *at)).collect();
+            (places.len() > 1).then(|| format!("is there at {places:?} of {room}"))
+        };
+        let messages = self.sent.iter().filter(|(_, sent)| sent.draft.tenant == reading.tenant);
+        let mut broken = messages
+            .filter_map(|(label, sent)| {
+                let mut places = sent.places.iter().filter(|at| !at.memory).map(|at| at.offset);
+                Some(("once", format!("{label} {}", twice(&sent.draft.room, &mut places)?)))
+            })
+            .next();
+        let keys = self.keys.iter().filter(|((room, _), _)| room.0 == reading.tenant);
+        broken = broken.or_else(|| {
+            keys.filter_map(|((room, key), places)| {
+                Some(("once", format!("key {key} {}", twice(&room.1, &mut places.iter().copied())?)))
+            })
+            .next()
+        });
+        let own =
+            |disorder: &&Disorder| disorder.room.0 == reading.tenant && !disorder.room.1.starts_with('@');
+        let whole = |disorder: &&Disorder| {
+            (disorder.after + 1..disorder.before).all(|at| there(&disorder.room.1, at))
+                && there(&disorder.room.1, disorder.before)
+        };
+        broken = broken.or_else(|| {
+            let wrong = self.disordered.iter().filter(own).find(whole)?;
+            let (after, before) = (wrong.after, wrong.before);
+            Some(("order", format!("{}, and all from {after} to {before} is there", wrong.text)))
+        });
+        if let Some((law, text)) = broken {
+            self.break_law(law, text);
+        }
     }
 
     pub fn missing_of(&self, reader: ReaderId) -> Option<String> {

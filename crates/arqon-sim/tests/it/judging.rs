@@ -223,3 +223,66 @@ fn what_is_sent_to_a_skill_stands_in_one_inbox() {
     elsewhere.stored("a", "repo", at(1), false);
     assert!(law(&elsewhere).is_some());
 }
+
+/// A judge of a damaged disk that knows of messages with these places, and a reader who is given what is there.
+fn damaged(told: &[(&str, u64)], there: &[(&str, u64)]) -> Judge {
+    let judge = judge();
+    judge.damaged();
+    // Sent in the order of their names.
+    let mut labels: Vec<&str> = told.iter().chain(there).map(|(label, _)| *label).collect();
+    labels.sort_unstable();
+    labels.dedup();
+    labels.iter().for_each(|label| send(&judge, label, None));
+    told.iter().for_each(|(label, offset)| judge.stored(label, "repo", at(*offset), false));
+    let r = reader(&judge, None);
+    there.iter().for_each(|(label, at)| give(&judge, r, label, *at));
+    judge.audited(r);
+    judge
+}
+
+#[test]
+fn after_damage_a_message_is_there_once_all_the_same() {
+    // The first place of `a` is gone, so that it was stored again.
+    assert_eq!(law(&damaged(&[("a", 1)], &[("b", 2), ("a", 3)])), None);
+    assert_eq!(law(&damaged(&[("a", 1)], &[("a", 1), ("b", 2)])), None);
+    assert_eq!(law(&damaged(&[("a", 1)], &[("a", 1), ("b", 2), ("a", 3)])), Some("once"));
+    let keyed = judge();
+    keyed.damaged();
+    send(&keyed, "a", Some("k"));
+    send(&keyed, "b", Some("k"));
+    let r = reader(&keyed, None);
+    give(&keyed, r, "a", 1);
+    give(&keyed, r, "b", 2);
+    assert_eq!(law(&keyed), None, "not before all was read");
+    keyed.audited(r);
+    assert_eq!(law(&keyed), Some("once"));
+}
+
+#[test]
+fn after_damage_only_what_is_gone_between_two_messages_excuses_their_order() {
+    // `b` was sent before `c`, and stands behind it, since what it first was stored as, between `a` and `c`, is gone.
+    let told = [("a", 1), ("c", 3), ("b", 4)];
+    assert_eq!(law(&damaged(&told, &[("a", 1), ("c", 3), ("b", 4)])), None);
+    let told = [("a", 1), ("c", 2), ("b", 3)];
+    assert_eq!(law(&damaged(&told, &[("a", 1), ("c", 2), ("b", 3)])), Some("order"));
+    // What is gone before `a` or behind `c` excuses nothing.
+    let told = [("a", 2), ("c", 3), ("b", 5)];
+    assert_eq!(law(&damaged(&told, &[("a", 2), ("c", 3), ("b", 5)])), Some("order"));
+}
+
+#[test]
+fn the_new_holder_acknowledges_and_the_old_one_must_be_told() {
+    let judge = judge();
+    let old = reader(&judge, Some("n"));
+    let new = reader(&judge, Some("n"));
+    send(&judge, "a", None);
+    give(&judge, new, "a", 1);
+    judge.acknowledges(new, "repo", 1);
+    let asked = judge.asks(new);
+    judge.acknowledged(new, asked);
+    assert_eq!(law(&judge), None);
+    judge.stored("a", "repo", at(1), false);
+    assert!(judge.missing().unwrap().contains("is not told that n was taken over"));
+    judge.ends(old, "taken over");
+    assert_eq!(judge.missing(), None);
+}
