@@ -224,7 +224,7 @@ fn message(room: &RoomKey, n: u64, now: Timestamp) -> Message {
         id: MessageId::Ulid(u128::from(n)),
         kind: Kind::Message,
         address: Address {
-            room: room.room.clone(),
+            room: room.room().clone(),
             channel: ChannelName::parse(channel).expect("it is one"),
         },
         sender: "someone".into(),

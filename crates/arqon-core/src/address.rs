@@ -222,10 +222,8 @@ fn too_many(field: &str) -> Error {
 /// once, when it is made.
 #[derive(Clone, PartialOrd, Ord, Debug)]
 pub struct RoomKey {
-    /// Whose.
-    pub tenant: Tenant,
-    /// Which.
-    pub room: RoomName,
+    tenant: Tenant,
+    room: RoomName,
     hash: u64,
 }
 
@@ -234,6 +232,16 @@ impl RoomKey {
     pub fn new(tenant: Tenant, room: RoomName) -> Self {
         let hash = Hashing::default().hash_one((&tenant, &room));
         RoomKey { tenant, room, hash }
+    }
+
+    /// Whose.
+    pub fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+
+    /// Which.
+    pub fn room(&self) -> &RoomName {
+        &self.room
     }
 }
 

@@ -132,7 +132,7 @@ impl CommitObserver for Observer {
                 if shared.events.wants(events::EventType::MessageRouted) {
                     let messages = run.iter().map(|record| &*record.message);
                     let listeners = |message: &Message| room.listeners(&message.address.channel);
-                    shared.tell_routed((&run[0].room.tenant, "durable"), messages, listeners);
+                    shared.tell_routed((run[0].room.tenant(), "durable"), messages, listeners);
                 }
             }
         }

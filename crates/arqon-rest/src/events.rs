@@ -191,9 +191,9 @@ impl Stream {
         for Outgoing { item, .. } in std::mem::take(&mut self.items) {
             let (room, position) = match &item {
                 Item::Delivery(Delivery::Record { record, .. }) => {
-                    (record.room.room.clone(), record.position)
+                    (record.room.room().clone(), record.position)
                 }
-                Item::Delivery(Delivery::Gap(gap)) => (gap.room.room.clone(), gap.to),
+                Item::Delivery(Delivery::Gap(gap)) => (gap.room.room().clone(), gap.to),
                 Item::Ended(error) => {
                     out.extend_from_slice(&self.end(error));
                     break;

@@ -87,12 +87,12 @@ fn encode(feed: &mut Feed, items: Vec<Outgoing>) -> Result<Vec<u8>> {
             Item::Delivery(Delivery::Record { record, attempt }) => {
                 separate(&mut messages);
                 feed.format.write(&mut messages, &record, attempt);
-                feed.cursor.pass(&record.room.room, record.position);
+                feed.cursor.pass(record.room.room(), record.position);
             }
             Item::Delivery(Delivery::Gap(gap)) => {
                 separate(&mut gaps);
                 write_gap(&mut gaps, None, &gap);
-                feed.cursor.pass(&gap.room.room, gap.to);
+                feed.cursor.pass(gap.room.room(), gap.to);
             }
             Item::Ended(error) => return Err(error),
         }

@@ -207,7 +207,7 @@ impl Machine {
         self.world.spawn(process, async move {
             for tenant in log.tenants().await.unwrap_or_default() {
                 for room in log.rooms(&tenant).await.unwrap_or_default() {
-                    let rules = policies.retention(&room.room);
+                    let rules = policies.retention(room.room());
                     // What fails is tried again the next time.
                     let _ = log.retain(&room, rules, now).await;
                 }

@@ -183,7 +183,7 @@ impl Rig {
         Message {
             id: MessageId::Ulid(u128::from(n)),
             kind: Kind::Message,
-            address: Address { room: room.room.clone(), channel: ChannelName::parse(channel).unwrap() },
+            address: Address { room: room.room().clone(), channel: ChannelName::parse(channel).unwrap() },
             sender: "someone".into(),
             timestamp: now,
             stored_at: now,
@@ -291,7 +291,7 @@ impl Walked {
     fn take_record(&mut self, read: &Read, record: &Arc<Record>) {
         let at = record.position;
         assert_eq!(record.room, read.room, "a record names its room");
-        assert_eq!(record.message.address.room, read.room.room, "a message keeps its room");
+        assert_eq!(record.message.address.room, *read.room.room(), "a message keeps its room");
         assert!(
             read.filter.wants(&record.message.address.channel),
             "{at} is not wanted by {:?}",

@@ -77,8 +77,8 @@ impl Bus {
     ) -> Result<Vec<RoomName>> {
         let (shared, tenant) = (&self.shared, ctx.tenant());
         let mut names: Vec<RoomName> = made.collect();
-        names.extend(shared.log.rooms(tenant).await?.into_iter().map(|key| key.room));
-        names.extend(shared.rooms.of_tenant(tenant).iter().map(|room| room.key.room.clone()));
+        names.extend(shared.log.rooms(tenant).await?.into_iter().map(|key| key.room().clone()));
+        names.extend(shared.rooms.of_tenant(tenant).iter().map(|room| room.key.room().clone()));
         names.extend(shared.directory.members.rooms(tenant));
         names.retain(|name| !name.is_inbox() && ctx.may_see(name));
         names.sort();

@@ -182,7 +182,7 @@ impl Consumer {
             return Take::Full;
         }
         let Position { epoch, offset } = record.position;
-        let name = &record.room.room;
+        let name = record.room.room();
         if !state.rooms.contains_key(name) {
             state.rooms.insert(name.clone(), RoomState::at(Position::new(epoch, 0)));
         }
@@ -231,7 +231,7 @@ impl Consumer {
         if state.holder != holder {
             return;
         }
-        let name = gap.room.room.clone();
+        let name = gap.room.room().clone();
         let room = state.rooms.entry(name).or_insert_with(|| RoomState::at(Position::new(gap.to.epoch, 0)));
         let other = *room.epoch.get_or_insert(gap.to.epoch) != gap.to.epoch;
         if gap.reason == GapReason::EpochChanged || (other && gap.to.offset >= room.seen) {

@@ -40,7 +40,7 @@ impl Shared {
         let writes = dying.iter().map(|d| write(consumer, d, now)).collect();
         self.records.commit(writes, Durability::Synced, now).await?;
         for d in &dying {
-            consumer.bury(&d.record.room.room, d.record.position);
+            consumer.bury(d.record.room.room(), d.record.position);
             tracing::warn!(
                 subscription = %consumer.name, room = %d.record.room, position = %d.record.position,
                 reason = %d.reason, "message dead-lettered"
@@ -126,7 +126,7 @@ fn key(ctx: &Ctx, id: &str) -> DocKey {
 
 fn write(consumer: &Consumer, dying: &Dying, now: Timestamp) -> Write {
     let record = &dying.record;
-    let room = &record.room.room;
+    let room = record.room.room();
     let id = format!("{}/{room}/{}", consumer.name, record.position);
     let mut data = vec![1];
     put(&mut data, consumer.name.as_bytes());

@@ -197,7 +197,7 @@ impl<'a> Intake<'a> {
         if self.run.is_empty() {
             return;
         }
-        if self.shared.events.wants(EventType::MessageRouted) && !room.key.room.is_system() {
+        if self.shared.events.wants(EventType::MessageRouted) && !room.key.room().is_system() {
             let run = self.run.iter().map(|message| &**message);
             let listeners = |message: &Message| room.listeners(&message.address.channel);
             self.shared.tell_routed((self.ctx.tenant(), "memory"), run, listeners);

@@ -209,7 +209,7 @@ mod tests {
         let message = Message {
             id: MessageId::Ulid(1),
             kind: Kind::Message,
-            address: Address { room: room.room.clone(), channel: ChannelName::parse(channel).unwrap() },
+            address: Address { room: room.room().clone(), channel: ChannelName::parse(channel).unwrap() },
             sender: "s".into(),
             timestamp: Timestamp(1),
             stored_at: Timestamp(1),

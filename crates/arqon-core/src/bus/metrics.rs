@@ -200,7 +200,7 @@ impl Bus {
         let log = &self.shared.log;
         let mut count = 0;
         for tenant in log.tenants().await? {
-            for room in log.rooms(&tenant).await?.into_iter().filter(|key| !key.room.is_inbox()) {
+            for room in log.rooms(&tenant).await?.into_iter().filter(|key| !key.room().is_inbox()) {
                 count += log.channels(&room).await?.len() as u64;
             }
         }

@@ -22,7 +22,7 @@ impl Rooms {
     /// The rooms of a tenant that are in use on this node.
     pub(super) fn of_tenant(&self, tenant: &Tenant) -> Vec<Arc<Room>> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.values().filter(|room| room.key.tenant == *tenant).cloned().collect()
+        known.values().filter(|room| room.key.tenant() == tenant).cloned().collect()
     }
 
     pub(super) fn add_roaming(&self, subscription: &Arc<Subscription>) {
@@ -42,7 +42,7 @@ impl Rooms {
     /// that ever had a memory lane stays, since its numbers are nowhere else. Of private reply rooms nothing is missed.
     pub(super) fn sweep(&self) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|key, room| Arc::strong_count(room) > 1 || !room.is_idle(key.room.is_volatile()));
+        known.retain(|key, room| Arc::strong_count(room) > 1 || !room.is_idle(key.room().is_volatile()));
         let many = known.len();
         if known.capacity() > 4 * many.max(1024) {
             known.shrink_to(2 * many);

@@ -168,7 +168,7 @@ impl Shared {
             // meet it as a roaming one, which hears a room from its first record.
             let logged = self.log.rooms(&subscription.tenant).await?;
             for key in logged.iter().filter(|key| subscription.wants_room(key)) {
-                self.room(&key.tenant, &key.room);
+                self.room(key.tenant(), key.room());
             }
             self.rooms.add_roaming(subscription);
             let used = self.rooms.of_tenant(&subscription.tenant);
@@ -178,7 +178,7 @@ impl Shared {
         for room in rooms {
             let begun = self.join(subscription, &room).await?;
             if !begun.is_empty() && positions.len() < POSITIONS_MAX {
-                positions.insert(room.key.room.clone(), begun);
+                positions.insert(room.key.room().clone(), begun);
             }
         }
         Ok(positions)
@@ -199,7 +199,7 @@ impl Shared {
         let begin = match &subscription.from {
             From::Latest => bounds.map(|b| b.end),
             From::Earliest => bounds.map(|b| b.start),
-            from @ From::Positions { .. } => from.position(&room.key.room, false),
+            from @ From::Positions { .. } => from.position(room.key.room(), false),
         };
         let memory = match (&subscription.from, begin) {
             (From::Earliest, _) | (_, None) => subscription.attach_at(room, ReadFrom::Earliest),
@@ -215,14 +215,14 @@ impl Shared {
         patterns: &[Pattern],
     ) -> Result<Vec<(RoomName, Position)>> {
         let mut keys = self.log.rooms(tenant).await?;
-        keys.retain(|key| patterns.iter().any(|p| p.matches_room(&key.room)));
+        keys.retain(|key| patterns.iter().any(|p| p.matches_room(key.room())));
         // An inbox is not among the rooms that wildcards match, but it may be asked for by name.
         let named = patterns.iter().filter_map(Pattern::only_room);
         keys.extend(named.map(|room| RoomKey::new(tenant.clone(), room)));
         let mut ends = Vec::new();
         for key in keys {
             if let Some(bounds) = self.log.bounds(&key).await? {
-                ends.push((key.room.clone(), bounds.end));
+                ends.push((key.room().clone(), bounds.end));
             }
         }
         Ok(ends)

@@ -152,7 +152,7 @@ impl Subscription {
     }
 
     pub(super) fn wants_room(&self, key: &RoomKey) -> bool {
-        key.tenant == self.tenant && self.patterns.iter().any(|p| p.matches_room(&key.room))
+        *key.tenant() == self.tenant && self.patterns.iter().any(|p| p.matches_room(key.room()))
     }
 
     pub(super) fn is_attached(&self, key: &RoomKey) -> bool {
@@ -168,17 +168,17 @@ impl Subscription {
         if self.is_attached(&room.key) {
             return;
         }
-        let durable = self.begin_durable(&room.key.room);
+        let durable = self.begin_durable(room.key.room());
         self.attach_at(room, durable);
     }
 
     /// Joins a room at a place of its durable lane; answers after which place of its memory lane it hears it.
     pub(super) fn attach_at(self: &Arc<Self>, room: &Arc<Room>, durable: ReadFrom) -> Option<Position> {
-        let pattern = self.patterns.iter().find(|p| p.matches_room(&room.key.room))?;
+        let pattern = self.patterns.iter().find(|p| p.matches_room(room.key.room()))?;
         let filter = ChannelFilter::of(pattern);
         // The room's lock is held throughout, so that what it gets in the meantime is not missed.
         let mut state = room.state();
-        let (memory, known) = self.begin_memory(&room.key.room, state.lane.as_ref());
+        let (memory, known) = self.begin_memory(room.key.room(), state.lane.as_ref());
         let attachment = {
             let mut inner = lock(&self.inner);
             let index = inner.attachments.len();

@@ -91,7 +91,7 @@ impl Shared {
     async fn retain_rooms(&self, now: crate::Timestamp) -> crate::Result<()> {
         for tenant in self.log.tenants().await? {
             for key in self.log.rooms(&tenant).await? {
-                let rules = self.policies.retention(&tenant, &key.room);
+                let rules = self.policies.retention(&tenant, key.room());
                 if !rules.is_empty() {
                     self.log.retain(&key, rules, now).await?;
                     self.tell_storage("retain", &key);

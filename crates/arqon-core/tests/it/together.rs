@@ -41,7 +41,7 @@ async fn read(bus: Bus, pattern: &'static str, rooms: usize, seed: u64) {
                 let Item::Delivery(Delivery::Record { record, .. }) = outgoing.item else {
                     panic!("{outgoing:?}")
                 };
-                let room = record.room.room.clone();
+                let room = record.room.room().clone();
                 let before = last.get(&room).map_or(0, |p| p.offset);
                 assert_eq!(record.position.offset, before + 1, "{pattern} in {room}");
                 last.insert(room, record.position);

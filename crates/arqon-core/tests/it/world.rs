@@ -268,12 +268,12 @@ impl Listener {
     }
 
     pub async fn acknowledge(&self, record: &Record) -> usize {
-        let room = Some(record.room.room.clone());
+        let room = Some(record.room.room().clone());
         self.connection.acknowledge(&self.id, room, (&[record.position], None), false).await.unwrap()
     }
 
     pub fn reject(&self, record: &Record, reason: &str) {
-        let room = Some(record.room.room.clone());
+        let room = Some(record.room.room().clone());
         let why = (None, Some(reason.to_owned()));
         self.connection.reject(&self.id, room, record.position, why).unwrap();
     }

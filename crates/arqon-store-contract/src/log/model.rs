@@ -283,6 +283,6 @@ impl Model<'_> {
             self.listing(&key).await;
         }
         let rooms: Vec<RoomKey> = self.rooms.keys().map(|key| (**key).clone()).collect();
-        assert_eq!(self.rig.log.rooms(&self.names[0].tenant).await.unwrap(), rooms);
+        assert_eq!(self.rig.log.rooms(self.names[0].tenant()).await.unwrap(), rooms);
     }
 }

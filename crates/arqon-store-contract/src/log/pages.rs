@@ -157,6 +157,6 @@ pub async fn a_room_without_a_log_is_empty(factory: &dyn LogFactory) {
         assert_eq!(walked.end, None);
     }
     assert_eq!(rig.log.bounds(&room).await.unwrap(), None);
-    assert_eq!(rig.log.rooms(&room.tenant).await.unwrap(), []);
+    assert_eq!(rig.log.rooms(room.tenant()).await.unwrap(), []);
     assert_eq!(rig.log.channels(&room).await.unwrap(), []);
 }

@@ -30,7 +30,7 @@ pub async fn what_was_confirmed_is_there_after_reopening(factory: &dyn LogFactor
         assert_eq!(rig.log.channels(room).await.unwrap(), channels);
     }
     assert_eq!((rig.log.stats().rooms, rig.log.stats().records), (stats.rooms, stats.records));
-    assert_eq!(rig.log.rooms(&rooms[0].tenant).await.unwrap().len(), 2);
+    assert_eq!(rig.log.rooms(rooms[0].tenant()).await.unwrap().len(), 2);
     assert_eq!(rig.seen.count(), 0, "what was there already is not observed again");
 }
 

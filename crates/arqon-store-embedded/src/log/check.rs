@@ -198,8 +198,8 @@ pub fn dump_on(
     let (shared, doubts) = open(&disk, &survey)?;
     drop(survey);
     for (key, doubt) in doubts {
-        let wanted = filter.tenant.as_ref().is_none_or(|tenant| *tenant == key.tenant)
-            && filter.pattern.as_ref().is_none_or(|pattern| pattern.matches_room(&key.room));
+        let wanted = filter.tenant.as_ref().is_none_or(|tenant| tenant == key.tenant())
+            && filter.pattern.as_ref().is_none_or(|pattern| pattern.matches_room(key.room()));
         if !wanted {
             continue;
         }

@@ -276,8 +276,8 @@ pub(crate) fn put_entry(
 
 /// Appends a room's names and lineage: the body of an introduction.
 pub(crate) fn put_room(out: &mut Vec<u8>, key: &RoomKey, lineage: &Lineage) {
-    out.text(key.tenant.as_str());
-    out.text(key.room.as_str());
+    out.text(key.tenant().as_str());
+    out.text(key.room().as_str());
     out.num(lineage.spans().len() as u64);
     for span in lineage.spans() {
         out.u64(span.epoch.0);

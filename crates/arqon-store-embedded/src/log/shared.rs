@@ -84,13 +84,13 @@ impl Shared {
     /// The rooms of a tenant, by name.
     pub fn rooms_of(&self, tenant: &Tenant) -> Vec<RoomKey> {
         let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
-        rooms.keys().filter(|key| key.tenant == *tenant).cloned().collect()
+        rooms.keys().filter(|key| key.tenant() == tenant).cloned().collect()
     }
 
     /// The tenants that have rooms, by name.
     pub fn tenants(&self) -> Vec<Tenant> {
         let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
-        let mut tenants: Vec<Tenant> = rooms.keys().map(|key| key.tenant.clone()).collect();
+        let mut tenants: Vec<Tenant> = rooms.keys().map(|key| key.tenant().clone()).collect();
         tenants.dedup();
         tenants
     }

@@ -118,7 +118,7 @@ impl Rig {
         Message {
             id: MessageId::Ulid(u128::from(self.count)),
             kind: Kind::Message,
-            address: Address { room: room.room.clone(), channel: ChannelName::parse(channel).unwrap() },
+            address: Address { room: room.room().clone(), channel: ChannelName::parse(channel).unwrap() },
             sender: "someone".into(),
             timestamp: now,
             stored_at: now,

@@ -134,7 +134,7 @@ impl Core {
     pub(super) fn rooms_of(&self, tenant: &Tenant) -> Vec<RoomKey> {
         let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
         let mut keys: Vec<RoomKey> =
-            rooms.keys().filter(|key| key.tenant == *tenant).map(|key| RoomKey::clone(key)).collect();
+            rooms.keys().filter(|key| key.tenant() == tenant).map(|key| RoomKey::clone(key)).collect();
         drop(rooms);
         keys.sort();
         keys
@@ -142,7 +142,7 @@ impl Core {
 
     pub(super) fn tenants(&self) -> Vec<Tenant> {
         let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
-        let tenants: BTreeSet<&Tenant> = rooms.keys().map(|key| &key.tenant).collect();
+        let tenants: BTreeSet<&Tenant> = rooms.keys().map(|key| key.tenant()).collect();
         tenants.into_iter().cloned().collect()
     }
 

@@ -69,7 +69,7 @@ fn write_own(out: &mut Vec<u8>, record: &Record) {
     out.extend_from_slice(b",\"id\":\"");
     message.id.write_to(out);
     out.push(b'"');
-    text(out, "source", &source(record.room.tenant.as_str(), &message.sender));
+    text(out, "source", &source(record.room.tenant().as_str(), &message.sender));
     text(out, "type", &format!("arqon.{}", message.kind.as_str()));
     text(out, "subject", &message.address.to_string());
     out.extend_from_slice(b",\"time\":\"");

@@ -260,7 +260,7 @@ pub fn write_gap(out: &mut Vec<u8>, subscription: Option<&str>, gap: &Gap) {
         out.extend_from_slice(b",\"version\":\"1.0\"");
         text(out, "subscription", subscription);
     }
-    text(out, "room", gap.room.room.as_str());
+    text(out, "room", gap.room.room().as_str());
     out.extend_from_slice(b",\"from\":");
     match gap.from {
         Some(from) => quoted_position(out, from),

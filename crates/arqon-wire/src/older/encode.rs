@@ -388,7 +388,7 @@ pub fn write_rejection(form: Form, out: &mut Vec<u8>, stamp: &Stamp, rejected: &
 
 /// Appends a gap: older clients have no word for it, but they are told.
 pub fn write_gap(form: Form, out: &mut Vec<u8>, stamp: &Stamp, gap: &Gap) {
-    let room = gap.room.room.as_str();
+    let room = gap.room.room().as_str();
     let payload = crate::value::value_to_json(&Value::map([
         ("room", room.into()),
         ("from", gap.from.map(|from| from.to_string()).into()),

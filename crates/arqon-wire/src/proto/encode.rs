@@ -159,7 +159,7 @@ fn error_fields(out: &mut Vec<u8>, error: &Error) {
 pub fn write_gap(out: &mut Vec<u8>, subscription: &str, gap: &Gap) {
     f::number(out, f::TYPE, Type::Gap as u64);
     f::bytes(out, f::SUBSCRIPTION, subscription.as_bytes());
-    f::bytes(out, f::ROOM, gap.room.room.as_str().as_bytes());
+    f::bytes(out, f::ROOM, gap.room.room().as_str().as_bytes());
     if let Some(from) = gap.from {
         f::short(out, f::GAP_FROM, |out| position(out, from));
     }

@@ -133,7 +133,7 @@ fn print(dir: &Path, filter: &DumpFilter, quiet: bool) -> Outcome {
             LogItem::Record(record) => show::message_json(&record.message, record.position),
             LogItem::Gap(gap) => {
                 gaps += 1;
-                let room = gap.room.room.clone();
+                let room = gap.room.room().clone();
                 show::gap_json(&Gap { room, from: gap.from, to: gap.to, reason: gap.reason })
             }
         };

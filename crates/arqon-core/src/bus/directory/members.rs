@@ -94,7 +94,7 @@ impl Members {
     fn joined(&self, connection: u64) -> Vec<Address> {
         let state = lock(&self.state);
         let joined = state.connections.get(&connection).into_iter().flatten();
-        joined.map(|(key, channel)| Address { room: key.room.clone(), channel: channel.clone() }).collect()
+        joined.map(|(key, channel)| Address { room: key.room().clone(), channel: channel.clone() }).collect()
     }
 
     /// The members of a channel, in the order of joining.
@@ -112,7 +112,7 @@ impl Members {
     /// The rooms of a tenant that somebody has joined.
     pub(in crate::bus) fn rooms(&self, tenant: &Tenant) -> Vec<RoomName> {
         let state = lock(&self.state);
-        state.rooms.keys().filter(|key| key.tenant == *tenant).map(|key| key.room.clone()).collect()
+        state.rooms.keys().filter(|key| key.tenant() == tenant).map(|key| key.room().clone()).collect()
     }
 
     /// Connections of a room; one that has joined several of its channels counts once.
@@ -128,7 +128,7 @@ impl Members {
     /// Channels of a tenant that somebody has joined.
     pub(in crate::bus) fn channels(&self, tenant: &Tenant) -> usize {
         let state = lock(&self.state);
-        state.rooms.iter().filter(|(key, _)| key.tenant == *tenant).map(|(_, room)| room.len()).sum()
+        state.rooms.iter().filter(|(key, _)| key.tenant() == tenant).map(|(_, room)| room.len()).sum()
     }
 }
 
@@ -153,7 +153,7 @@ impl Shared {
         let mut joined = self.directory.members.forget(ctx.connection);
         while let Some((key, channel)) = joined.pop() {
             let room_left = !joined.iter().any(|(room, _)| *room == key);
-            self.tell_left(ctx, &Address { room: key.room, channel }, room_left);
+            self.tell_left(ctx, &Address { room: key.room().clone(), channel }, room_left);
         }
     }
 }

@@ -93,8 +93,8 @@ impl Shared {
 
     /// Storage was tidied.
     pub(in crate::bus) fn tell_storage(&self, operation: &'static str, room: &RoomKey) {
-        self.tell_in(EventType::StorageOperation, &room.tenant, || {
-            vec![("operation", operation.into()), ("room", room.room.as_str().into())]
+        self.tell_in(EventType::StorageOperation, room.tenant(), || {
+            vec![("operation", operation.into()), ("room", room.room().as_str().into())]
         });
     }
 

@@ -97,7 +97,7 @@ impl Shared {
         let ctx = ctx();
         for outgoing in handed_out {
             let Item::Delivery(Delivery::Record { record, attempt }) = &outgoing.item else { continue };
-            if record.room.room.is_system() {
+            if record.room.room().is_system() {
                 continue;
             }
             let details = vec![

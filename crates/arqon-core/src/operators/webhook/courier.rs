@@ -132,7 +132,7 @@ impl Courier {
 
     async fn acknowledge(&self, connection: &Connection, delivery: &Delivery) {
         let Delivery::Record { record, attempt: 1.. } = delivery else { return };
-        let (room, position) = (record.room.room.clone(), [record.position]);
+        let (room, position) = (record.room.room().clone(), [record.position]);
         let done = connection.acknowledge(SUBSCRIPTION, Some(room), (&position, None), false).await;
         if let Err(error) = done {
             tracing::debug!(rule = %self.standing.rule.key.id, %error, "delivered again after this");
@@ -151,7 +151,7 @@ impl Courier {
         }
         // What is kept in memory only has no dead letters, and no place that could be lost.
         let Delivery::Record { record, attempt: 1.. } = delivery else { return };
-        let room = Some(record.room.room.clone());
+        let room = Some(record.room.room().clone());
         let given_back = connection.reject(SUBSCRIPTION, room, record.position, (None, Some(reason)));
         if let Err(error) = given_back {
             tracing::debug!(rule = %id, %error, "delivered again after this");
@@ -173,7 +173,7 @@ impl Courier {
 /// Whether it is telemetry, which no receiver is sent: but for that of the server's own rooms, which hold nothing else.
 fn is_telemetry(delivery: &Delivery) -> bool {
     let Delivery::Record { record, .. } = delivery else { return false };
-    record.message.kind == Kind::Telemetry && !record.room.room.is_system()
+    record.message.kind == Kind::Telemetry && !record.room.room().is_system()
 }
 
 /// The wait after so many failures, and up to a tenth more, so that many rules of one receiver do not come back at once.

@@ -78,7 +78,7 @@ pub(super) fn materialise(
 ) -> Result<Vec<LogItem>, Missing> {
     let mut items = Vec::with_capacity(planned.len());
     let mut piece: Option<Piece> = None;
-    let mut reader = Reader { room: &room.key.room, names: Names::default() };
+    let mut reader = Reader { room: room.key.room(), names: Names::default() };
     for (i, plan) in planned.iter().enumerate() {
         let (offset, slot, number) = match plan {
             Planned::Gap(gap) => {

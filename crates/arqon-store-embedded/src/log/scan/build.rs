@@ -125,7 +125,7 @@ fn take(part: &mut Part, dedup: &mut PartDedup, row: Row, out: &mut Scan) {
         return;
     }
     let len = row.body.as_ref().map_or(0, Bytes::len) as u32;
-    let message = row.body.and_then(|body| codec::decode(&part.key.room, body).ok());
+    let message = row.body.and_then(|body| codec::decode(part.key.room(), body).ok());
     let Some(message) = message else {
         part.damaged.push((row.offset, row.offset));
         part.end = part.end.max(row.offset);

@@ -34,7 +34,7 @@ fn room_json(room: &RoomCheck) -> Value {
         .map(|(epoch, first)| json!({ "epoch": format!("{:x}", epoch.0), "first": first }))
         .collect();
     json!({
-        "tenant": room.room.tenant.as_str(), "room": room.room.room.as_str(), "records": room.records,
+        "tenant": room.room.tenant().as_str(), "room": room.room.room().as_str(), "records": room.records,
         "start": room.start.to_string(), "end": room.end.to_string(), "epochs": epochs,
         "damaged": room.damaged, "in_doubt": room.in_doubt,
     })
@@ -93,8 +93,8 @@ fn row(room: &RoomCheck) -> Vec<String> {
     let doubt = room.in_doubt.then(|| "more may be lost behind the end".to_owned());
     let state: Vec<String> = damaged.into_iter().chain(doubt).collect();
     vec![
-        room.room.tenant.to_string(),
-        room.room.room.to_string(),
+        room.room.tenant().to_string(),
+        room.room.room().to_string(),
         grouped(room.records),
         room.start.to_string(),
         room.end.to_string(),
