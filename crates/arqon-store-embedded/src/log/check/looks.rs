@@ -4,7 +4,7 @@
 //! written.
 
 use super::CheckReport;
-use arqon_core::port::StoreError;
+use arqon_core::port::{StoreError, StoreErrorKind};
 
 /// Looks at most. Two that succeed are enough; a server that deletes and rewrites files may spoil others, mostly early.
 const LOOKS: usize = 10;
@@ -40,9 +40,10 @@ pub(super) fn settle(
         };
     }
     let mut report = last?;
-    if !agreed {
-        // Nothing was found twice.
-        report = both(&CheckReport::default(), report);
+    if !agreed && !report.is_whole() {
+        let what =
+            "a server changes the log faster than it can be looked at twice: try again, or stop the server";
+        return Err(StoreError::new(StoreErrorKind::Unavailable, what));
     }
     report.torn_tail = None;
     report.user = Some(user);
@@ -68,7 +69,6 @@ fn both(before: &CheckReport, mut after: CheckReport) -> CheckReport {
 mod tests {
     use super::*;
     use crate::log::Fault;
-    use arqon_core::port::StoreErrorKind;
 
     fn found(whats: &[&str]) -> Result<CheckReport, StoreError> {
         let fault = |what: &&str| Fault { file: "log".to_owned(), what: (*what).to_owned() };
@@ -112,7 +112,7 @@ mod tests {
     fn a_look_that_was_spoilt_is_taken_again() {
         let looks = [gone(), found(&["a"]), gone(), found(&["a", "b"])];
         assert_eq!(looked(true, &looks), (Some(vec!["a".to_owned()]), 4));
-        assert_eq!(looked(true, &[found(&["a"]), gone()]), (Some(vec![]), LOOKS), "nothing was found twice");
+        assert_eq!(looked(true, &[found(&["a"]), gone()]), (None, LOOKS), "nothing could be looked at twice");
         assert_eq!(looked(true, &[gone()]), (None, LOOKS));
     }
 }
