@@ -114,8 +114,6 @@ pub struct Engine {
     tail: Tail,
     active: Option<Active>,
     pub(crate) segments: BTreeMap<u64, Arc<Segment>>,
-    /// Segments that were missing at the start and may still be found again.
-    lost: Vec<Arc<Segment>>,
     writers: Vec<Writer>,
     by_key: Map<Arc<RoomKey>, usize>,
     block: Block,

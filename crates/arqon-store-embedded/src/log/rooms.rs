@@ -22,8 +22,6 @@ pub(crate) struct AssembledRoom {
 /// All rooms and segments.
 pub(crate) struct Assembly {
     pub segments: BTreeMap<u64, Arc<Segment>>,
-    /// Those that are missing.
-    pub lost: Vec<Arc<Segment>>,
     pub rooms: Vec<AssembledRoom>,
 }
 
@@ -84,15 +82,8 @@ impl Assembly {
             rooms.push(AssembledRoom { room, dedup });
         }
         super::engine::count_disk(shared, survey);
-        let mut segments = BTreeMap::new();
-        let mut lost = Vec::new();
-        for (found, segment) in survey.segments.iter().zip(all) {
-            match found.present {
-                true => drop(segments.insert(found.id, segment)),
-                false => lost.push(segment),
-            }
-        }
-        Ok(Assembly { segments, lost, rooms })
+        let present = survey.segments.iter().zip(all).filter(|(found, _)| found.present);
+        Ok(Assembly { segments: present.map(|(found, segment)| (found.id, segment)).collect(), rooms })
     }
 }
 

@@ -22,8 +22,8 @@ use std::time::Duration;
 const RESERVE_BYTES: u64 = 256 << 10;
 /// How often the rest is done.
 const REST: Duration = Duration::from_secs(10);
-/// How long a damaged segment is kept when nothing in it is of use any more, and a missing one is looked for: the time
-/// that rooms keep their messages when no rule says otherwise.
+/// How long a damaged segment is kept when nothing in it is of use any more: the time that rooms keep their messages
+/// when no rule says otherwise.
 const EVIDENCE_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Rooms looked at under one lock.
 const ROOMS: usize = 1024;
@@ -49,8 +49,7 @@ impl Engine {
         };
         let free =
             |s: &&Arc<Segment>| is_dead(s) && !self.is_under_way(s.id) && !self.is_end_of_another(s.id);
-        let given_up = |s: &&Arc<Segment>| !self.is_evidence(s, now);
-        let dead = self.segments.values().find(free).or_else(|| self.lost.iter().find(given_up)).cloned();
+        let dead = self.segments.values().find(free).cloned();
         let Some(dead) = dead else {
             self.trimmed = false;
             return Progress::Done;
@@ -87,8 +86,7 @@ impl Engine {
             return false;
         }
         // A header that cannot be read has no time; the segment behind it was made later than it.
-        let behind = self.segments.range(segment.id..).map(|(_, s)| s.created_at);
-        let times = std::iter::once(segment.created_at).chain(behind);
+        let times = self.segments.range(segment.id..).map(|(_, s)| s.created_at);
         let made = times.into_iter().find(|at| *at > Timestamp(0)).unwrap_or(now);
         now.since(made) < EVIDENCE_AGE
     }
@@ -171,16 +169,9 @@ impl Engine {
         self.write_trims(&trims).map_err(cannot)?;
         self.trims.sync().map_err(cannot)?;
         self.each_room(&mut |room| room.view().runs.retain(|run| run.segment.id != segment.id));
-        let was_there = self.segments.remove(&segment.id).is_some();
-        self.lost.retain(|lost| lost.id != segment.id);
+        self.segments.remove(&segment.id);
         self.drop_files(segment);
-        match was_there {
-            true => tracing::debug!(segment = segment.id, "a segment in which nothing was kept was deleted"),
-            false => tracing::warn!(
-                segment = segment.id,
-                "a segment has been missing for long: it is told of no more at the start; readers are told of the gaps"
-            ),
-        }
+        tracing::debug!(segment = segment.id, "a segment in which nothing was kept was deleted");
         Ok(())
     }
 

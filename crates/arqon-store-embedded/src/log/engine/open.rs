@@ -96,7 +96,6 @@ impl Engine {
             tail: last_tail(&survey),
             active: None,
             segments: BTreeMap::new(),
-            lost: Vec::new(),
             writers: Vec::new(),
             by_key: Map::default(),
             block: super::Block::default(),
@@ -151,7 +150,7 @@ impl Engine {
         survey: &Survey,
         parts: Option<(usize, Vec<ScanPart>)>,
     ) -> Result<(), StoreError> {
-        (self.segments, self.lost) = (assembly.segments, assembly.lost);
+        self.segments = assembly.segments;
         for room in assembly.rooms {
             let w = self.add_writer(room.room);
             self.writers[w].published = true;
