@@ -31,6 +31,7 @@ mod upkeep;
 mod window;
 
 pub(crate) use browse::ChannelInfo;
+pub(crate) use connection::COURIER;
 pub use connection::{ClientType, ConnectInfo, Connection, Item, Outgoing};
 pub use consumer::ConsumerSettings;
 pub(crate) use dead_letters::DeadLetter;

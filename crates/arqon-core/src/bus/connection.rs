@@ -116,6 +116,8 @@ struct Pump {
 
 /// What a WebSocket calls its transport; metrics count those apart.
 const WEBSOCKET: &str = "websocket";
+/// What calls itself so posts to a receiver and counts its tries itself.
+pub(crate) const COURIER: &str = "webhook";
 
 /// How long to wait before reading again after the log refused: long enough not to spin while a disk is away.
 const READ_RETRY: Duration = Duration::from_millis(500);
@@ -454,7 +456,9 @@ impl Inner {
         subscription.finish();
         self.shared.rooms.forget(subscription);
         if let Some((consumer, holder)) = &subscription.consumer {
-            consumer.release(*holder);
+            // A server that stops is no failure of what it was handed.
+            let is_stopping = self.shared.draining.load(Ordering::Relaxed);
+            consumer.release(*holder, !is_stopping && self.info.transport != COURIER);
         }
         self.shared.connections.subscriptions.fetch_sub(1, Ordering::Relaxed);
     }

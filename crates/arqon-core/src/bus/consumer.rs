@@ -131,17 +131,18 @@ impl Consumer {
     /// Makes `subscription` the only holder; answers its number, and the holder that was until now.
     pub(super) fn hold(&self, subscription: &Arc<Subscription>, holder: u64) -> Option<Arc<Subscription>> {
         let mut state = lock(&self.state);
-        state.lose_all();
+        state.lose_all(false);
         state.holder = holder;
         std::mem::replace(&mut state.subscription, Arc::downgrade(subscription)).upgrade()
     }
 
-    /// The holder's connection is gone: what was out comes again to the next one. Only the oldest of each room counts
-    /// as tried, since the others were most likely not begun; so a message that kills its holder still ends.
-    pub(super) fn release(&self, holder: u64) {
+    /// The holder's connection is gone: what was out comes again to the next one. If it has `failed`, the oldest of each
+    /// room counts as tried, and only that, since the others were most likely not begun; so a message that kills its
+    /// holder still ends.
+    pub(super) fn release(&self, holder: u64, failed: bool) {
         let mut state = lock(&self.state);
         if state.holder == holder {
-            state.lose_all();
+            state.lose_all(failed);
             state.holder = 0;
         }
     }
@@ -217,6 +218,11 @@ impl Consumer {
             pending.reason = Some("expired before it was delivered".to_owned());
             pending.stage = Stage::Dying;
             return Take::Expired;
+        }
+        if pending.failures >= self.settings.max_deliver {
+            // Its last holder went away, too.
+            pending.stage = Stage::Dying;
+            return Take::Skip;
         }
         pending.deliveries += 1;
         pending.stage = due;
@@ -470,9 +476,9 @@ pub(super) fn fenced(name: &str) -> Error {
 }
 
 impl State {
-    fn lose_all(&mut self) {
+    fn lose_all(&mut self, failed: bool) {
         for room in self.rooms.values_mut() {
-            let mut oldest = true;
+            let mut oldest = failed;
             for pending in room.pending.values_mut() {
                 if oldest && matches!(pending.stage, Stage::Out(_)) {
                     pending.failures += 1;

@@ -142,7 +142,7 @@ impl Shared {
             // after that must be let go of as well.
             self.rooms.forget(&subscription);
             if let Some((consumer, holder)) = &consumer {
-                consumer.release(*holder);
+                consumer.release(*holder, false);
             }
         }
         subscription.announce();

@@ -4,7 +4,7 @@
 //! neither.
 
 use super::{Standing, Work};
-use crate::bus::{Bus, ConnectInfo, Connection, From, Item, Subscribe, SubscribeOptions};
+use crate::bus::{Bus, COURIER, ConnectInfo, Connection, From, Item, Subscribe, SubscribeOptions};
 use crate::env::{Env, Random};
 use crate::port::{Outbound, Post, PostError};
 use crate::{Code, Delivery, Error, Kind, Result};
@@ -32,7 +32,7 @@ impl Courier {
     /// Begins to read: where it was before, or with what is published from now on.
     pub(super) async fn open(&self) -> Result<Connection> {
         let rule = &self.standing.rule;
-        let info = ConnectInfo { transport: "webhook", ..ConnectInfo::default() };
+        let info = ConnectInfo { transport: COURIER, ..ConnectInfo::default() };
         let connection = self.bus.connect(rule.ctx(), info)?;
         let options = SubscribeOptions {
             id: Some(SUBSCRIPTION.to_owned()),
