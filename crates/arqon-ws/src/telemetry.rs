@@ -5,11 +5,12 @@
 
 mod session;
 
+use crate::close::CloseCode;
 use crate::door::{Authorize, Settings, unknown_caller};
 use crate::handshake::{Agreement, OLDER_PATH, Refusal, check_origin};
 use arqon_core::bus::events::EventSet;
-use arqon_core::bus::{Bus, ConnectInfo, From, Subscribe, SubscribeOptions};
-use arqon_core::{Ctx, Pattern, Result};
+use arqon_core::bus::{Bus, ConnectInfo, Connection, From, Subscribe, SubscribeOptions};
+use arqon_core::{Code, Ctx, Error, Pattern, Result};
 use arqon_wire::older::telemetry::Speaker;
 use axum::Router;
 use axum::body::Body;
@@ -21,6 +22,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use tokio_util::sync::CancellationToken;
+
+/// Come again later (RFC 6455's registry).
+const TRY_AGAIN_LATER: u16 = 1013;
 
 /// Everything that the port stands on.
 pub struct TelemetryDoor {
@@ -46,20 +50,21 @@ struct Port {
     open: AtomicUsize,
 }
 
-/// A place among the connections; free again when dropped.
-struct Place {
+/// A seat among the connections; free again when dropped.
+struct Seat {
     port: Arc<Port>,
-    is_beyond: bool,
 }
 
-impl Place {
-    fn take(port: &Arc<Port>) -> Place {
+impl Seat {
+    /// None: all are taken.
+    fn take(port: &Arc<Port>) -> Option<Seat> {
         let before = port.open.fetch_add(1, Relaxed);
-        Place { port: port.clone(), is_beyond: before >= port.door.max_connections }
+        let seat = Seat { port: port.clone() };
+        (before < port.door.max_connections).then_some(seat)
     }
 }
 
-impl Drop for Place {
+impl Drop for Seat {
     fn drop(&mut self) {
         self.port.open.fetch_sub(1, Relaxed);
     }
@@ -89,17 +94,18 @@ fn upgrade(port: &Arc<Port>, request: Request<Body>) -> Result<Response<Body>, R
     ctx.require_subscribe(&pattern).map_err(refusal)?;
     let info = who(&parts);
     let response = agreement.response();
-    let place = Place::take(port);
+    let (port, seat) = (port.clone(), Seat::take(port));
+    let spawner = port.door.bus.env().spawner.clone();
     let mut request = Request::from_parts(parts, body);
     let upgraded = hyper::upgrade::on(&mut request);
     let task = async move {
         match upgraded.await {
-            Ok(socket) => serve(TokioIo::new(socket), place, (ctx, info), pattern).await,
+            Ok(socket) => serve(TokioIo::new(socket), (port, seat), (ctx, info), pattern).await,
             // The client went away between the handshake and the answer; there is nobody to tell.
             Err(error) => tracing::debug!(%error, "upgrade failed"),
         }
     };
-    door.bus.env().spawner.spawn("websocket", Box::pin(task));
+    spawner.spawn("websocket", Box::pin(task));
     Ok(response)
 }
 
@@ -110,28 +116,41 @@ fn who(parts: &Parts) -> ConnectInfo {
 
 async fn serve(
     socket: TokioIo<hyper::upgrade::Upgraded>,
-    place: Place,
-    (ctx, info): (Ctx, ConnectInfo),
+    (port, seat): (Arc<Port>, Option<Seat>),
+    who: (Ctx, ConnectInfo),
     pattern: Pattern,
 ) {
-    let bus = place.port.door.bus.clone();
-    if place.is_beyond {
-        return TelemetrySession::refused(socket, place).await;
-    }
-    // Few ends come here between the handshake and now: a token that has just expired, a limit of the whole server.
-    let connection = match bus.connect(ctx, info) {
-        Ok(connection) => connection,
-        Err(error) => {
-            tracing::debug!(%error, "no connection for telemetry");
-            return TelemetrySession::refused(socket, place).await;
-        }
+    let Some(seat) = seat else {
+        let goodbye = (TRY_AGAIN_LATER, "too many telemetry connections; try again later");
+        return TelemetrySession::refused(socket, port, goodbye).await;
     };
-    let live = Subscribe { pattern, from: From::Latest, durable: None, options: SubscribeOptions::default() };
-    match connection.subscribe(&connection.ctx(), live).await {
-        Ok(_) => TelemetrySession::new(socket, place, connection).await,
+    // Few ends come here between the handshake and now: a token that has just expired, a limit of the whole server.
+    match connect(&port.door.bus, who, pattern).await {
+        Ok(connection) => TelemetrySession::new(socket, (port, seat), connection).await,
         Err(error) => {
-            tracing::debug!(%error, "no subscription for telemetry");
-            TelemetrySession::refused(socket, place).await;
+            drop(seat);
+            tracing::debug!(%error, "no connection for telemetry");
+            let goodbye = goodbye_of(&error);
+            TelemetrySession::refused(socket, port, (goodbye, error.message())).await;
         }
+    }
+}
+
+/// A connection that hears the events.
+async fn connect(bus: &Bus, (ctx, info): (Ctx, ConnectInfo), pattern: Pattern) -> Result<Connection> {
+    let connection = bus.connect(ctx, info)?;
+    let live = Subscribe { pattern, from: From::Latest, durable: None, options: SubscribeOptions::default() };
+    let ctx = connection.ctx();
+    connection.subscribe(&ctx, live).await?;
+    Ok(connection)
+}
+
+/// The code under which a refused client goes: what passes by itself is to be tried again.
+fn goodbye_of(error: &Error) -> u16 {
+    match error.code() {
+        Code::Exhausted | Code::RateLimited | Code::Unavailable => TRY_AGAIN_LATER,
+        Code::ShuttingDown => CloseCode::GoingAway.number(),
+        Code::Unauthenticated => CloseCode::TokenExpired.number(),
+        code => CloseCode::of_error(code).number(),
     }
 }

@@ -1,12 +1,12 @@
 //! One client of the telemetry port from its welcome to its close frame, as a state machine that is polled.
 //!
-//! Invariant: events are fetched only while little waits to be written, so a slow client holds a bounded amount of memory;
+//! Invariant: events are fetched, and questions read, only while little waits to be written, so a slow client holds a bounded amount of memory;
 //! whatever stops the machine is something whose end wakes it again.
 
-use super::Place;
+use super::{Port, Seat};
 use crate::close::CloseCode;
 use crate::frame::{Event, FrameReader, opcode};
-use crate::session::output::{LOW, Output};
+use crate::session::output::{HIGH, LOW, Output};
 use crate::session::vitals::{Sign, Vitals};
 use crate::session::{Gone, ROUNDS, Stream};
 use arqon_core::bus::events::{EventSet, EventType};
@@ -16,6 +16,7 @@ use arqon_wire::Form;
 use arqon_wire::older::telemetry::{self as words, Ask};
 use bytes::BytesMut;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::ReadBuf;
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -24,14 +25,16 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 const FRAME_MAX: usize = 64 * 1024;
 /// Events that are fetched at once.
 const BATCH: usize = 256;
-/// Come again later (RFC 6455's registry): there are too many.
-const TRY_AGAIN_LATER: u16 = 1013;
+/// Longest text of a close frame (RFC 6455).
+const REASON_MAX: usize = 123;
 
 /// See the module.
 pub(super) struct TelemetrySession<S> {
     socket: S,
-    place: Place,
-    /// None where it is only told that there are too many.
+    port: Arc<Port>,
+    /// None for whoever is only told why it may not stay.
+    seat: Option<Seat>,
+    /// None for the same.
     connection: Option<Connection>,
     /// The types that this client wants.
     wanted: EventSet,
@@ -49,26 +52,26 @@ pub(super) struct TelemetrySession<S> {
 
 impl<S: Stream> TelemetrySession<S> {
     /// A client that has its subscription.
-    pub(super) fn new(socket: S, place: Place, connection: Connection) -> Self {
+    pub(super) fn new(socket: S, (port, seat): (Arc<Port>, Seat), connection: Connection) -> Self {
         let expires_at = connection.ctx().principal.expires_at;
-        let mut session = TelemetrySession::open(socket, place, expires_at);
-        session.connection = Some(connection);
+        let mut session = TelemetrySession::open(socket, port, expires_at);
+        (session.seat, session.connection) = (Some(seat), Some(connection));
         let (at, events) = (session.now(), session.wanted);
         let filtered = if events == EventSet::all() { Vec::new() } else { names(events) };
-        let speaker = &session.place.port.door.speaker;
+        let speaker = &session.port.door.speaker;
         session.output.message(Form::Json, |out| words::write_welcome(out, at, speaker, &filtered));
         session
     }
 
-    /// A client for which there is no place.
-    pub(super) fn refused(socket: S, place: Place) -> Self {
-        let mut session = TelemetrySession::open(socket, place, None);
-        session.end(TRY_AGAIN_LATER, "too many telemetry connections; try again later");
+    /// A client that may not stay: it takes no seat while it is told why.
+    pub(super) fn refused(socket: S, port: Arc<Port>, (code, reason): (u16, &str)) -> Self {
+        let mut session = TelemetrySession::open(socket, port, None);
+        session.end(code, reason);
         session
     }
 
-    fn open(socket: S, place: Place, expires_at: Option<Timestamp>) -> Self {
-        let door = &place.port.door;
+    fn open(socket: S, port: Arc<Port>, expires_at: Option<Timestamp>) -> Self {
+        let door = &port.door;
         let vitals = Vitals::new(door.bus.env().clock.clone(), &door.settings, expires_at);
         TelemetrySession {
             socket,
@@ -83,12 +86,13 @@ impl<S: Stream> TelemetrySession<S> {
             is_shut: false,
             is_peer_done: false,
             stopping: Box::pin(door.shutdown.clone().cancelled_owned()),
-            place,
+            seat: None,
+            port,
         }
     }
 
     fn now(&self) -> Timestamp {
-        self.place.port.door.bus.env().clock.now()
+        self.port.door.bus.env().clock.now()
     }
 
     /// One round. Answers whether anything moved.
@@ -128,17 +132,23 @@ impl<S: Stream> TelemetrySession<S> {
             self.output.keep_only_begun_frame();
         }
         let mut payload = code.to_be_bytes().to_vec();
-        payload.extend_from_slice(reason.as_bytes());
+        payload.extend_from_slice(&reason.as_bytes()[..reason.floor_char_boundary(REASON_MAX)]);
         self.output.control(opcode::CLOSE, &payload);
         if let Some(connection) = self.connection.take() {
             connection.close();
         }
-        let timeout = self.place.port.door.settings.close_timeout;
+        self.seat = None;
+        let timeout = self.port.door.settings.close_timeout;
         self.vitals.end_within(timeout);
         self.is_ending = true;
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Gone> {
+        // Whoever asks and takes no answers is not listened to; what ends is, since it is answered no more.
+        self.vitals.paused = !self.is_ending && self.output.pending() >= HIGH;
+        if self.vitals.paused {
+            return Ok(false);
+        }
         let mut space = [0; 4096];
         let mut read = ReadBuf::new(&mut space);
         match Pin::new(&mut self.socket).poll_read(cx, &mut read) {
@@ -187,14 +197,14 @@ impl<S: Stream> TelemetrySession<S> {
         self.output.message(Form::Json, |out| words::write_refusal_of_ask(out, at, error));
         if self.vitals.strike() {
             if let Some(connection) = &self.connection {
-                self.place.port.door.bus.tell_violation(&connection.ctx());
+                self.port.door.bus.tell_violation(&connection.ctx());
             }
             self.end(CloseCode::Violations.number(), "ten messages in a minute could not be read");
         }
     }
 
     fn ask(&mut self, ask: Ask) {
-        let all = self.place.port.door.events;
+        let all = self.port.door.events;
         let (names_given, adds) = match ask {
             Ask::Ping => {
                 let at = self.now();
@@ -260,7 +270,7 @@ impl<S: Stream> TelemetrySession<S> {
         if !what.is_some_and(|what| self.wanted.contains(what)) {
             return;
         }
-        let added = (&self.place.port.door.speaker, at.since(message.timestamp));
+        let added = (&self.port.door.speaker, at.since(message.timestamp));
         self.output.message(Form::Json, |out| words::write_event(out, &message.payload, at, added));
     }
 
@@ -269,7 +279,7 @@ impl<S: Stream> TelemetrySession<S> {
         if self.output.pending() == 0 {
             return Ok(false);
         }
-        let was_held_up = self.output.pending() >= LOW;
+        let was_held_up = self.output.pending() >= LOW || self.vitals.paused;
         let (written, all) = self.output.poll_flush(cx, &mut self.socket).map_err(|_| Gone)?;
         let armed = match (all, written) {
             (true, _) => {
@@ -319,3 +329,6 @@ impl<S: Stream> Future for TelemetrySession<S> {
         Poll::Pending
     }
 }
+
+#[cfg(test)]
+mod tests;
