@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::config::setting::{ByteSize, section};
 use crate::engine::Damage;
 use crate::engine::Place;
-use crate::identity::{Identity, is_forged};
+use crate::identity::{Identity, has_token, is_forged};
 use crate::server::VERSION;
 use arqon_core::bus::Bus;
 use arqon_core::bus::events::Stranger;
@@ -134,8 +134,8 @@ fn tell_refused(bus: &Bus, parts: &Parts, result: Result<Ctx>) -> Result<Ctx> {
     result.inspect_err(|error| {
         if error.code() == Code::Unauthenticated {
             let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
-            let (path, is_forged) = (parts.uri.path(), is_forged(error));
-            bus.tell_stranger(&Stranger { peer, path, error, is_forged });
+            let (path, has_token, is_forged) = (parts.uri.path(), has_token(error), is_forged(error));
+            bus.tell_stranger(&Stranger { peer, path, error, has_token, is_forged });
         }
     })
 }

@@ -10,6 +10,7 @@ mod owner;
 mod ring;
 
 pub(crate) use claims::is_forged;
+pub(crate) use door::has_token;
 pub(crate) use keys::{check_private_key, check_public_key};
 pub use owner::{credentials_file, forget, leave};
 

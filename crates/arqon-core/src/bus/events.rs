@@ -1,7 +1,8 @@
 //! What the bus tells of itself: events in the room `system` of the tenant that they concern, while somebody listens.
 //!
 //! Invariant: telling never waits and never fails. What was told and is not published yet is bounded; the oldest leaves
-//! first, is counted, and that is told. There are no events about events.
+//! first, is counted for its tenant, and that is told there. What nobody hears in its tenant, and nobody keeps, is not made.
+//! There are no events about events.
 
 mod activity;
 mod faults;
@@ -20,6 +21,7 @@ pub use recent::{EventCounts, RecentEvent};
 
 use super::subscription::Subscription;
 use super::{Bus, Shared, lock};
+use crate::hash::Map;
 use crate::value::Value;
 use crate::{Ctx, MessageId, RoomKey, Tenant, Timestamp};
 use activity::Activity;
@@ -71,9 +73,13 @@ struct State {
     waiting: VecDeque<Event>,
     /// Some were taken out and are not with their listeners yet.
     is_publishing: bool,
-    /// Dropped, and not said yet.
-    dropped: u64,
+    /// Dropped, and not said yet: each tenant hears of its own alone.
+    dropped: Map<Tenant, u64>,
     listeners: Vec<(Weak<Subscription>, EventSet)>,
+    /// What they hear, by tenant.
+    heard: Map<Tenant, EventSet>,
+    /// What is made though nobody hears it.
+    kept: EventSet,
     /// Tenants that know when the server began.
     greeted: Vec<Tenant>,
     /// How often is told how the server does; zero is never.
@@ -84,16 +90,39 @@ struct State {
 }
 
 impl State {
+    /// All that is made, for whomever.
     fn wanted(&self) -> EventSet {
-        self.listeners.iter().fold(EventSet::default(), |all, (_, types)| all.with(*types))
+        self.heard.values().fold(self.kept, |all, types| all.with(*types))
+    }
+
+    /// Looks again who hears what.
+    fn look(&mut self) {
+        self.heard.clear();
+        let State { listeners, heard, .. } = self;
+        listeners.retain(|(listener, types)| {
+            let Some(listener) = listener.upgrade().filter(|s| !s.is_ended()) else { return false };
+            let all = heard.entry(listener.tenant.clone()).or_default();
+            *all = all.with(*types);
+            true
+        });
+    }
+
+    fn wants(&self, what: EventType, tenant: &Tenant) -> bool {
+        self.kept.contains(what) || self.heard.get(tenant).is_some_and(|types| types.contains(what))
     }
 }
 
 impl Events {
-    /// Whether anybody hears events of this type.
+    /// Whether anybody hears events of this type, in any tenant.
     #[inline]
     pub(super) fn wants(&self, what: EventType) -> bool {
         self.wanted.load(Relaxed) & what.bit() != 0
+    }
+
+    /// Whether anybody hears those of this tenant, or they are kept.
+    #[inline]
+    pub(super) fn wants_of(&self, what: EventType, tenant: &Tenant) -> bool {
+        self.wants(what) && lock(&self.state).wants(what, tenant)
     }
 
     /// Whether anybody hears any.
@@ -122,12 +151,13 @@ impl Events {
     fn push(&self, event: Event) {
         let was_empty = {
             let mut state = lock(&self.state);
-            if state.is_closed {
+            if state.is_closed || !state.wants(event.what, &event.tenant) {
                 return;
             }
-            if state.waiting.len() >= WAITING_MAX {
-                state.waiting.pop_front();
-                state.dropped += 1;
+            if state.waiting.len() >= WAITING_MAX
+                && let Some(oldest) = state.waiting.pop_front()
+            {
+                *state.dropped.entry(oldest.tenant).or_default() += 1;
                 self.dropped.fetch_add(1, Relaxed);
             }
             state.waiting.push_back(event);
@@ -143,7 +173,7 @@ impl Events {
         state.is_closed || !state.waiting.is_empty()
     }
 
-    fn take(&self) -> (Vec<Event>, u64) {
+    fn take(&self) -> (Vec<Event>, Map<Tenant, u64>) {
         let mut state = lock(&self.state);
         state.is_publishing = true;
         (state.waiting.drain(..).collect(), std::mem::take(&mut state.dropped))
@@ -153,8 +183,9 @@ impl Events {
     fn goes_on(&self) -> bool {
         let kept = lock(&self.recent).wanted();
         let mut state = lock(&self.state);
-        state.listeners.retain(|(listener, _)| listener.upgrade().is_some_and(|s| !s.is_ended()));
-        let wanted = if state.is_closed { EventSet::default() } else { state.wanted().with(kept) };
+        state.kept = kept;
+        state.look();
+        let wanted = if state.is_closed { EventSet::default() } else { state.wanted() };
         self.wanted.store(wanted.bits(), Relaxed);
         state.is_running = !wanted.is_empty();
         if !state.is_running {
@@ -197,7 +228,9 @@ impl Shared {
                 return;
             }
             state.listeners.push((Arc::downgrade(subscription), types));
-            events.wanted.store(state.wanted().with(kept).bits(), Relaxed);
+            state.kept = kept;
+            state.look();
+            events.wanted.store(state.wanted().bits(), Relaxed);
             !std::mem::replace(&mut state.is_running, true)
         };
         if begins {
@@ -219,22 +252,36 @@ impl Shared {
             }
             state.greeted.push(subscription.tenant.clone());
         }
-        let uptime = self.env.clock.monotonic().saturating_sub(self.started);
-        let details = vec![("version", self.settings.version.into())];
-        let mut event = self.event(EventType::SystemStarted, (&subscription.tenant, 0), details);
-        event.at = event.at.minus(uptime);
+        let event = self.start(&subscription.tenant);
         self.events.push(event);
     }
 
-    fn publish_events(&self) {
-        let (mut events, dropped) = self.events.take();
-        if dropped > 0
-            && let Some(first) = events.first()
-        {
-            let details = vec![("dropped_events", dropped.into())];
-            let event = self.event(EventType::SystemWarning, (&first.tenant, 0), details);
-            events.insert(0, event);
+    /// Keeps when the server began, once, though nobody may ever hear it.
+    fn keep_start(&self) {
+        let is_due = lock(&self.events.recent).is_start_due();
+        if is_due {
+            let event = self.start(&Tenant::default());
+            let json = self.json_of(&event);
+            lock(&self.events.recent).keep_one(&event, &json);
         }
+    }
+
+    fn start(&self, tenant: &Tenant) -> Event {
+        let uptime = self.env.clock.monotonic().saturating_sub(self.started);
+        let details = vec![("version", self.settings.version.into())];
+        let mut event = self.event(EventType::SystemStarted, (tenant, 0), details);
+        event.at = event.at.minus(uptime);
+        event
+    }
+
+    fn publish_events(&self) {
+        let (told, dropped) = self.events.take();
+        let warning = |(tenant, dropped): (Tenant, u64)| {
+            let details = vec![("dropped_events", dropped.into())];
+            self.event(EventType::SystemWarning, (&tenant, 0), details)
+        };
+        let mut events: Vec<Event> = dropped.into_iter().map(warning).collect();
+        events.extend(told);
         let begun = (!events.is_empty()).then(|| self.env.clock.monotonic());
         for run in events.chunk_by(|a, b| a.what == b.what && a.tenant == b.tenant) {
             self.publish_run(run);
@@ -284,6 +331,7 @@ impl Bus {
     pub fn set_telemetry(&self, keep: usize, info_every: Duration) {
         let events = &self.shared.events;
         lock(&events.recent).keep(keep);
+        self.shared.keep_start();
         let begins = {
             let mut state = lock(&events.state);
             state.info_every = info_every;

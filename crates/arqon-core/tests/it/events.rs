@@ -242,3 +242,46 @@ async fn the_last_events_are_kept_where_somebody_wants_them_and_none_below_info(
     assert_eq!((counts.by_type["channel_created"], counts.by_type["room_created"]), (3, 1));
     assert!(!counts.by_type.contains_key("message_received"), "nobody wants it, so it is not made");
 }
+
+#[tokio::test]
+async fn what_is_left_out_is_counted_for_each_tenant_alone() {
+    let world = World::new().await;
+    let warned = watch(&world, "system:system_warning").await;
+    let _received = watch(&world, "system:message_received").await;
+    let elsewhere = world.connect_as(caller("eye", "other", Role::Moderator));
+    let elsewhere = Listener::new(elsewhere, to("system:system_warning", From::Latest)).await;
+    // A tenant in which nobody hears of messages leaves nothing of anybody else's out.
+    let loud = caller("loud", "other", Role::User);
+    let mut waiting = vec![world.bus.publish(&user("quiet"), vec![message("repo:main", "x"); 100])];
+    for _ in 0..100 {
+        waiting.push(world.bus.publish(&loud, vec![message("repo:main", "x"); 100]));
+    }
+    for publishing in waiting.drain(..) {
+        assert!(publishing.await.iter().all(Result::is_ok));
+    }
+    settle().await;
+    assert_eq!(metric(&world, "events_dropped_total"), 0.0);
+    // And whose events are left out hears of it alone.
+    for _ in 0..100 {
+        waiting.push(world.bus.publish(&user("loud"), vec![message("repo:main", "x"); 100]));
+    }
+    for publishing in waiting {
+        assert!(publishing.await.iter().all(Result::is_ok));
+    }
+    assert!(payload(&warned.records(1).await[0]).contains(r#""dropped_events":5904"#));
+    assert!(elsewhere.is_quiet().await, "that is none of their business");
+}
+
+#[tokio::test]
+async fn when_the_server_began_is_kept_once() {
+    let world = World::new().await;
+    world.bus.set_telemetry(10, Duration::ZERO);
+    world.bus.set_telemetry(20, Duration::ZERO);
+    let eye = watch(&world, "system:system_started").await;
+    assert_eq!(types(&eye, 1).await, ["system_started"]);
+    let elsewhere = world.connect_as(caller("eye", "other", Role::Moderator));
+    let elsewhere = Listener::new(elsewhere, to("system:system_started", From::Latest)).await;
+    assert_eq!(types(&elsewhere, 1).await, ["system_started"]);
+    let kept = world.bus.recent_events(20, |event| event.what == EventType::SystemStarted);
+    assert_eq!(kept.len(), 1);
+}

@@ -11,13 +11,21 @@ use std::sync::Arc;
 /// order in which they are looked at.
 const QUERY_NAMES: [&str; 3] = ["token", "access_token", "auth_token"];
 
+/// What is said to whoever has no token.
+const MISSING: &str = "Missing bearer token";
+
+/// Whether somebody who was refused had a token.
+pub(crate) fn has_token(error: &Error) -> bool {
+    error.message() != MISSING
+}
+
 impl Identity {
     /// Who sent this request.
     pub fn authenticate(&self, parts: &Parts) -> Result<Ctx> {
         match token_of(parts)? {
             Some(token) => self.verify(token).map(|principal| Ctx::new(Arc::new(principal))),
             None if self.insecure_dev => self.anonymous(parts),
-            None => Err(Error::new(Code::Unauthenticated, "Missing bearer token")
+            None => Err(Error::new(Code::Unauthenticated, MISSING)
                 .with_hint("send `Authorization: Bearer TOKEN`; `arqon token` makes one")),
         }
     }
@@ -108,7 +116,7 @@ fn token_of(parts: &Parts) -> Result<Option<&str>> {
             continue;
         }
         return match token.trim() {
-            "" => Err(Error::new(Code::Unauthenticated, "Missing bearer token")
+            "" => Err(Error::new(Code::Unauthenticated, MISSING)
                 .with_hint("the header `Authorization` must be `Bearer TOKEN`")),
             token => Ok(Some(token)),
         };

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// How often the same activity of one connection is told.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// What a connection may do all the time.
+const REPEATED: [&str; 2] = ["published", "called"];
+
 /// When each connection was told of last, by activity.
 #[derive(Default)]
 pub(super) struct Activity {
@@ -21,12 +24,20 @@ pub(super) struct Activity {
 
 impl Activity {
     fn is_due(&mut self, connection: u64, activity: &'static str, now: Duration) -> bool {
+        debug_assert!(REPEATED.contains(&activity), "it is forgotten with its connection");
         let last = self.told.insert((connection, activity), now);
         let is_due = last.is_none_or(|last| now.saturating_sub(last) >= AGAIN);
         if let (false, Some(last)) = (is_due, last) {
             self.told.insert((connection, activity), last);
         }
         is_due
+    }
+
+    /// A connection is gone.
+    fn forget(&mut self, connection: u64) {
+        for activity in REPEATED {
+            self.told.remove(&(connection, activity));
+        }
     }
 }
 
@@ -43,14 +54,14 @@ impl Inner {
 impl Shared {
     /// Something that a connection does seldom.
     pub(in crate::bus) fn tell_activity_of(&self, inner: &Inner, ctx: &Ctx, activity: &'static str) {
-        if self.events.wants(EventType::AgentActivity) && inner.is_agent() {
+        if self.events.wants_of(EventType::AgentActivity, ctx.tenant()) && inner.is_agent() {
             self.push_activity(ctx, vec![("activity", activity.into())]);
         }
     }
 
     /// The same for joining and leaving.
     pub(in crate::bus) fn tell_activity_at(&self, ctx: &Ctx, activity: &'static str, address: &Address) {
-        if self.events.wants(EventType::AgentActivity) && self.is_agent(ctx) {
+        if self.events.wants_of(EventType::AgentActivity, ctx.tenant()) && self.is_agent(ctx) {
             let details = vec![("activity", activity.into()), ("address", address.to_string().into())];
             self.push_activity(ctx, details);
         }
@@ -66,18 +77,18 @@ impl Shared {
 
     fn tell_activity_now_and_then(&self, ctx: &Ctx, activity: &'static str) {
         let now = self.env.clock.monotonic();
-        if self.is_agent(ctx) && lock(&self.events.activity).is_due(ctx.connection, activity, now) {
+        let is_heard = self.events.wants_of(EventType::AgentActivity, ctx.tenant());
+        if is_heard && self.is_agent(ctx) && lock(&self.events.activity).is_due(ctx.connection, activity, now)
+        {
             self.push_activity(ctx, vec![("activity", activity.into())]);
         }
     }
 
     /// A connection is gone.
     pub(in crate::bus) fn end_activity(&self, inner: &Inner, ctx: &Ctx) {
-        if !self.events.wants(EventType::AgentActivity) {
-            return;
-        }
         self.tell_activity_of(inner, ctx, "disconnected");
-        lock(&self.events.activity).told.retain(|(connection, _), _| *connection != ctx.connection);
+        // Also while nobody hears it: what was told before may be there.
+        lock(&self.events.activity).forget(ctx.connection);
     }
 
     fn is_agent(&self, ctx: &Ctx) -> bool {
@@ -102,5 +113,7 @@ mod tests {
         assert!(is_due(1, "published", 0) && is_due(2, "published", 1) && is_due(1, "called", 2));
         assert!(!is_due(1, "published", 600) && !is_due(1, "published", 999));
         assert!(is_due(1, "published", 1000) && !is_due(1, "published", 1001));
+        activity.forget(1);
+        assert_eq!(activity.told.keys().collect::<Vec<_>>(), [&(2, "published")]);
     }
 }

@@ -23,7 +23,9 @@ pub struct Stranger<'a> {
     pub path: &'a str,
     /// What it was told.
     pub error: &'a Error,
-    /// Whether it had a token that was signed with a key of somebody else.
+    /// Whether it had a token at all; coming without one is a mistake, and not suspicious.
+    pub has_token: bool,
+    /// Whether that was signed with a key of somebody else.
     pub is_forged: bool,
 }
 
@@ -34,7 +36,7 @@ impl Bus {
         if !shared.events.is_watched() {
             return;
         }
-        let Stranger { peer, path, error, is_forged } = *stranger;
+        let Stranger { peer, path, error, has_token, is_forged } = *stranger;
         let peer = peer.map(|peer| peer.to_string());
         let path: String = path.chars().take(200).collect();
         let details = || -> Details {
@@ -55,7 +57,7 @@ impl Bus {
                 details
             });
         }
-        if let Some(peer) = &peer {
+        if let (true, Some(peer)) = (has_token, &peer) {
             shared.suspect(&tenant, ("refused_tokens", "peer", peer), REFUSED_MAX);
         }
     }

@@ -96,7 +96,7 @@ events! {
     MessageReceived: "message_received", Debug, "A message was taken, and is on its way.";
     MessageRouted: "message_routed", Debug, "A message reached its room, and was offered to so many `subscriptions`; a durable one is stored by then.";
     MessageSent: "message_sent", Debug, "A message was handed to a connection.";
-    MessageFailed: "message_failed", Warning, "A message was refused.";
+    MessageFailed: "message_failed", Warning, "A message was refused before it was on its way. One that the log then refuses is told as `storage_error` with `append`, and its sender has the error.";
     MessageHistoryRetrieved: "message_history_retrieved", Debug, "Somebody read what was said.";
     CommandExecuted: "command_executed", Debug, "A command was called.";
     CommandSucceeded: "command_succeeded", Debug, "It answered.";
@@ -105,14 +105,14 @@ events! {
     AgentActivity: "agent_activity", Debug, "A client of type `ai-agent` did something: `activity` is `connected`, `registered`, `joined`, `left`, `published`, `called` or `disconnected`; publishing and calling at most once a second each.";
     AuthenticationFailed: "authentication_failed", Warning, "Somebody came without a good token. Told in the tenant `default`, since nobody knows whose it was.";
     AuthorizationDenied: "authorization_denied", Warning, "Somebody may not do what they wanted to do.";
-    SecurityViolation: "security_violation", Error, "A rule was broken that no honest client breaks: `forged_token` (signed with a key that is none of ours; tenant `default`), `protocol` (ten envelopes in a minute that could not be read; the connection is closed).";
+    SecurityViolation: "security_violation", Error, "A rule was broken that a client in good order keeps: `forged_token` (signed with a key that is none of ours; tenant `default`), `protocol` (ten envelopes in a minute that could not be read; the connection is closed).";
     SuspiciousActivity: "suspicious_activity", Warning, "Five refused tokens from one address in a minute (tenant `default`), or ten denials of one subject in a minute. Told once for each such minute.";
     CasilDecision: "casil_decision", Info, "Content inspection found something.";
     StorageOperation: "storage_operation", Debug, "Storage was tidied, not merely appended to: `retain` (a channel by its policy, or emptied), `trim` (an inbox), `sweep` (expired documents).";
     StorageError: "storage_error", Error, "Storage refused or failed: `append`, `read`, `retain`, `trim`, `sweep`, `acknowledgements`, `dead_letters` or what a `command` did, with the `error_code`. Told in every tenant where somebody listens.";
     StorageBackup: "storage_backup", Info, "Never told: the server has no such operation. A backup is a copy of the data folder of a stopped server.";
     StorageRestore: "storage_restore", Info, "Never told: the server has no such operation.";
-    SystemStarted: "system_started", Info, "The server began. Told to the first who listens in a tenant after that; `timestamp` is when it began.";
+    SystemStarted: "system_started", Info, "The server began. Told to the first who listens in a tenant after that, and kept once where events are kept; `timestamp` is when it began.";
     SystemInfo: "system_info", Info, "How the server does, every `telemetry.info_seconds`: `uptime_seconds`, and the tenant's own `connections`, `subscriptions` and `rooms`; also that storage is `healthy` again after `system_error`.";
     SystemWarning: "system_warning", Warning, "Events were left out, since there were more than could be published.";
     SystemError: "system_error", Error, "A fault of the server: a command failed by it (`command`), or storage takes no work any more (`problem`; in every tenant where somebody listens).";

@@ -1,6 +1,6 @@
 //! What is told of rooms and channels: made, deleted, joined, left.
 //!
-//! Invariant: each is told after it is done, and of a room after its channel when made, before it when left.
+//! Invariant: each is told after it is done; a room before its channel when made or joined, after it when deleted or left.
 
 use super::{Details, EventType};
 use crate::bus::Shared;

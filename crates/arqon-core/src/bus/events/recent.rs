@@ -41,6 +41,8 @@ pub struct EventCounts {
 #[derive(Default)]
 pub(super) struct Recent {
     keeps: usize,
+    /// When the server began is kept: that is once, and told to each tenant.
+    knows_start: bool,
     events: VecDeque<RecentEvent>,
     pub(super) by_type: BTreeMap<&'static str, u64>,
 }
@@ -62,7 +64,18 @@ impl Recent {
 
     pub(super) fn add(&mut self, event: &Event, json: &Bytes) {
         *self.by_type.entry(event.what.as_str()).or_default() += 1;
-        if event.severity < Severity::Info || self.keeps == 0 {
+        if event.severity >= Severity::Info && self.keeps > 0 {
+            self.keep_one(event, json);
+        }
+    }
+
+    /// Whether events are kept, and when the server began is not among them.
+    pub(super) fn is_start_due(&self) -> bool {
+        self.keeps > 0 && !self.knows_start
+    }
+
+    pub(super) fn keep_one(&mut self, event: &Event, json: &Bytes) {
+        if event.what == EventType::SystemStarted && std::mem::replace(&mut self.knows_start, true) {
             return;
         }
         while self.events.len() >= self.keeps {

@@ -51,7 +51,7 @@ impl Shared {
     /// A message was taken.
     #[inline]
     pub(in crate::bus) fn tell_received(&self, ctx: &Ctx, id: &MessageId, address: &Address) {
-        if self.events.wants(EventType::MessageReceived) {
+        if self.events.wants_of(EventType::MessageReceived, ctx.tenant()) {
             let details = vec![("address", address.to_string().into())];
             let mut event = self.event_of(EventType::MessageReceived, ctx, details);
             event.message = Some(id.clone());
@@ -66,6 +66,9 @@ impl Shared {
         messages: impl Iterator<Item = &'a Message>,
         listeners: impl Fn(&Message) -> usize,
     ) {
+        if !self.events.wants_of(EventType::MessageRouted, tenant) {
+            return;
+        }
         for message in messages {
             let details = vec![
                 ("address", message.address.to_string().into()),
@@ -95,6 +98,9 @@ impl Shared {
             return;
         }
         let ctx = ctx();
+        if !self.events.wants_of(EventType::MessageSent, ctx.tenant()) {
+            return;
+        }
         for outgoing in handed_out {
             let Item::Delivery(Delivery::Record { record, attempt }) = &outgoing.item else { continue };
             if record.room.room().is_system() {
@@ -113,7 +119,7 @@ impl Shared {
 
     /// Content inspection found something.
     pub(in crate::bus) fn tell_verdict(&self, ctx: &Ctx, place: &dyn fmt::Display, verdict: &Verdict) {
-        let is_wanted = self.events.wants(EventType::CasilDecision);
+        let is_wanted = self.events.wants_of(EventType::CasilDecision, ctx.tenant());
         if !is_wanted || !verdict.told.telemetry || !verdict.is_notable() {
             return;
         }
@@ -145,7 +151,7 @@ impl Shared {
 
     /// Tells a tenant of what nobody in particular did.
     pub(super) fn tell_in(&self, what: EventType, tenant: &Tenant, details: impl FnOnce() -> Details) {
-        if self.events.wants(what) {
+        if self.events.wants_of(what, tenant) {
             let event = self.event(what, (tenant, 0), details());
             self.events.push(event);
         }
@@ -153,7 +159,7 @@ impl Shared {
 
     #[inline]
     pub(super) fn tell(&self, what: EventType, ctx: &Ctx, details: impl FnOnce() -> Details) {
-        if self.events.wants(what) {
+        if self.events.wants_of(what, ctx.tenant()) {
             let event = self.event_of(what, ctx, details());
             self.events.push(event);
         }
