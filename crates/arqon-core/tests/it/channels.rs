@@ -10,6 +10,7 @@ use arqon_core::{
     Tenant,
 };
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How a call names a channel.
 type Form<'a> = &'a [(&'static str, Value)];
@@ -410,4 +411,20 @@ async fn a_ping_says_who_and_how_long() {
     assert_eq!(pong.get("latency_ms"), Some(&Value::Int(0)));
     let info = pong.get("client_info").unwrap();
     assert_eq!((text_of(info, "role"), info.get("joined")), ("user", Some(&vec!["lab:bench"].into())));
+}
+
+#[tokio::test]
+async fn looking_for_ids_that_are_none_is_bounded() {
+    let world = World::new().await;
+    let nowhere = Some("arq_room_00000000000000000000000000000000".to_owned());
+    let me = user("me");
+    let look = || world.bus.names_of(&me, (nowhere.clone(), Some("main".to_owned())), &[]);
+    let mut codes = Vec::new();
+    for _ in 0..21 {
+        codes.push(look().await.unwrap_err().code());
+    }
+    assert!(codes[..20].iter().all(|code| *code == Code::NotFound), "{codes:?}");
+    assert_eq!(codes[20], Code::RateLimited);
+    world.clock.advance(Duration::from_secs(1));
+    assert_eq!(look().await.unwrap_err().code(), Code::NotFound);
 }

@@ -32,6 +32,9 @@ impl Joined {
     }
 }
 
+/// Places whose ids are remembered: as many as a client talks to by turns.
+const PLACED_MAX: usize = 16;
+
 /// A message that is to be acknowledged.
 struct Echo {
     id: Box<str>,
@@ -49,8 +52,8 @@ pub(super) struct Older {
     given: Given,
     /// A message whose place is being looked for by its ids.
     placing: Option<(Form, Message)>,
-    /// The ids that were looked for last, and the names that they stand for, which never change.
-    placed: Option<(Place, Place)>,
+    /// The ids that were looked for last, and the names that they stand for, which never change; the oldest first.
+    placed: VecDeque<(Place, Place)>,
     /// Whole frames may lie in the input: they waited for a command.
     held: bool,
 }
@@ -134,9 +137,9 @@ impl<S: Stream> Session<S> {
     fn older_message(&mut self, form: Form, mut message: Message, gathered: &mut Gathered) {
         let Some(older) = &mut self.older else { return };
         if has_ids(&message.place) {
-            match &older.placed {
-                Some((ids, names)) if *ids == message.place => message.place = names.clone(),
-                _ => return self.look_for_place(form, message, gathered),
+            match older.placed.iter().find(|(ids, _)| *ids == message.place) {
+                Some((_, names)) => message.place = names.clone(),
+                None => return self.look_for_place(form, message, gathered),
             }
         }
         let Message { id, stored_id, kind, place, timestamp, payload, extras } = message;
@@ -191,7 +194,10 @@ impl<S: Stream> Session<S> {
             Place { room: text("room"), channel: text("channel"), client: message.place.client.clone() };
         let ids = std::mem::replace(&mut message.place, names.clone());
         if let Some(older) = &mut self.older {
-            older.placed = Some((ids, names));
+            if older.placed.len() >= PLACED_MAX {
+                older.placed.pop_front();
+            }
+            older.placed.push_back((ids, names));
         }
         let mut gathered = Gathered::default();
         self.older_message(form, message, &mut gathered);

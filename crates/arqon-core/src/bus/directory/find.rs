@@ -8,6 +8,10 @@ use crate::bus::Bus;
 use crate::port::Scan;
 use crate::value::missing;
 use crate::{Address, ChannelName, Code, Ctx, Error, Result, RoomName};
+use std::time::Duration;
+
+/// Walks through a tenant's rooms for messages that name their place by its id.
+const LOOKS_PER_SECOND: u32 = 20;
 
 /// A channel as a caller names it.
 #[derive(Debug, Default)]
@@ -22,7 +26,8 @@ pub(crate) struct Named {
 
 impl Bus {
     /// The names of a room and a channel of which either may be given by its id; `joined` are channels that are looked at
-    /// first. What is given by its name is left as it is.
+    /// first. What is given by its name is left as it is. Looking for others walks through the tenant's rooms, so that a
+    /// caller may do it so often a second and no more.
     pub async fn names_of(
         &self,
         ctx: &Ctx,
@@ -33,7 +38,10 @@ impl Bus {
             let known = joined.iter().find(|address| channel_id(ctx.tenant(), address) == id).cloned();
             let found = match known {
                 Some(known) if room.is_none() => known,
-                _ => self.find_by_parts(ctx, room, channel).await?,
+                _ => {
+                    self.admit_look(ctx)?;
+                    self.find_by_parts(ctx, room, channel).await?
+                }
             };
             return Ok((Some(found.room.to_string()), Some(found.channel.to_string())));
         }
@@ -42,12 +50,21 @@ impl Bus {
                 let known = joined.iter().find(|address| room_id(ctx.tenant(), &address.room) == id);
                 let room = match known {
                     Some(known) => known.room.clone(),
-                    None => self.find_room(ctx, &id).await?,
+                    None => {
+                        self.admit_look(ctx)?;
+                        self.find_room(ctx, &id).await?
+                    }
                 };
                 Ok((Some(room.to_string()), channel))
             }
             room => Ok((room, channel)),
         }
+    }
+
+    fn admit_look(&self, ctx: &Ctx) -> Result<()> {
+        let shared = &self.shared;
+        let window = (Duration::from_secs(1), shared.env.clock.monotonic());
+        shared.rates.check(&ctx.principal, "look for ids", LOOKS_PER_SECOND, window)
     }
 
     /// The channel that is meant. That there is such a channel is known only where an id was given.
