@@ -4,7 +4,7 @@ use super::Call;
 use super::history::Scope;
 use crate::operators::webhook::{Standing, Wish};
 use crate::value::{Args, Value, wrong};
-use crate::{Error, Result};
+use crate::{Error, Result, Timestamp};
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -72,16 +72,18 @@ pub(super) fn register(mut call: Call) -> BoxFuture<'static, Result<Value>> {
         }
         let wish = Wish { pattern: scope.pattern, url, headers, timeout, tries };
         let made = call.bus.webhooks().register(&call.bus, &call.ctx, wish).await?;
-        let mut members = describe(&made);
+        let mut members = describe(&made, call.bus.env().clock.now());
         members.insert("secret".to_owned(), made.secret_text().into());
         Ok(Value::Map(members))
     })
 }
 
-fn describe(standing: &Standing) -> BTreeMap<String, Value> {
+fn describe(standing: &Standing, now: Timestamp) -> BTreeMap<String, Value> {
     let (rule, progress) = (&standing.rule, standing.progress());
     let receiver = standing.receiver();
-    let time = |at: Option<crate::Timestamp>| at.map_or(Value::Null, Value::Time);
+    // One that is over is with the rule until the next change.
+    let old_secrets = receiver.old_secrets.iter().map(|old| old.until);
+    let time = |at: Option<Timestamp>| at.map_or(Value::Null, Value::Time);
     let names: Vec<String> = rule.receiver.headers.iter().map(|(name, _)| name.to_string()).collect();
     let room = rule.pattern.only_room();
     let channel = rule.pattern.only_channel();
@@ -97,7 +99,7 @@ fn describe(standing: &Standing) -> BTreeMap<String, Value> {
         ("owner", (*rule.owner).into()),
         ("owner_client_id", (*rule.owner).into()),
         ("created_at", Value::Time(rule.created_at)),
-        ("old_secret_until", time(receiver.old_secrets.iter().map(|old| old.until).max())),
+        ("old_secret_until", time(old_secrets.filter(|until| *until > now).max())),
         ("delivered", progress.delivered.into()),
         ("given_up", progress.given_up.into()),
         ("last_delivered_at", time(progress.last_delivered_at)),
@@ -113,7 +115,8 @@ pub(super) fn list(mut call: Call) -> BoxFuture<'static, Result<Value>> {
         call.done()?;
         let rules = call.bus.webhooks().list(&call.ctx);
         let count = (rules.len() as u64).into();
-        let rules = rules.iter().map(|standing| Value::Map(describe(standing))).collect();
+        let now = call.bus.env().clock.now();
+        let rules = rules.iter().map(|standing| Value::Map(describe(standing, now))).collect();
         Ok(Value::map([("rules", Value::List(rules)), ("count", count)]))
     })
 }
@@ -132,7 +135,7 @@ pub(super) fn rotate(mut call: Call) -> BoxFuture<'static, Result<Value>> {
         let (id, overlap) = (call.args.need_text("rule_id")?, overlap(&mut call.args)?);
         call.done()?;
         let standing = call.bus.webhooks().rotate(&call.ctx, &id, overlap).await?;
-        let mut members = describe(&standing);
+        let mut members = describe(&standing, call.bus.env().clock.now());
         members.insert("secret".to_owned(), standing.secret_text().into());
         Ok(Value::Map(members))
     })

@@ -46,6 +46,9 @@ async fn both_secrets_hold_until_the_old_ones_time_is_over_also_after_a_restart(
     let last = posts.last().expect("it goes on after a restart");
     let later = last.at.plus(SECOND * HOUR as u32);
     assert_eq!(last.receiver.secrets_at(later).cloned().collect::<Vec<_>>(), both[..1]);
+    assert!(matches!(rules(&after, &me).await[0].get("old_secret_until"), Some(Value::Time(_))));
+    after.clock.advance(SECOND * (HOUR as u32 + 1));
+    assert_eq!(rules(&after, &me).await[0].get("old_secret_until"), Some(&Value::Null), "that is over");
     let rule = rules(&world, &me).await.remove(0);
     assert_eq!(rule.get("secret"), None, "it is shown once");
 }
