@@ -3,7 +3,7 @@
 //! Invariant: what is not named stays as it is; what [`InspectionPolicy::members`] gives, [`InspectionPolicy::change`] takes.
 
 use super::{Fallback, InspectionPolicy, Mode, SecretSet};
-use crate::value::{Args, Value};
+use crate::value::{Args, Value, wrong};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -70,6 +70,10 @@ impl InspectionPolicy {
             ("redaction_patterns", &mut self.redaction_patterns),
             ("never_log_payload_for", &mut self.never_log_payload_for),
         ] {
+            // One text might be meant as several: read as one, it could be a scope that nothing is in.
+            if let Some(text @ Value::Text(_)) = args.get(name) {
+                return Err(wrong(name, "a list", text).with_reason("BAD_POLICY"));
+            }
             // An empty list is one that was given.
             let is_given = args.get(name).is_some_and(|value| *value != Value::Null);
             let list = args.texts(name)?;
@@ -119,5 +123,15 @@ mod tests {
         let mut args = Args::new(policy.members());
         copy.change(&mut args).unwrap();
         assert_eq!((copy, args.is_empty()), (policy, true));
+    }
+
+    #[test]
+    fn a_text_is_no_list() {
+        for name in ["scope_include", "scope_exclude", "redaction_paths", "never_log_payload_for"] {
+            let mut args = Args::new([(name.to_owned(), "repo:*,a:b".into())].into());
+            let error = InspectionPolicy::default().change(&mut args).unwrap_err();
+            assert_eq!(error.message(), "expected a list, found a string");
+            assert_eq!((error.field(), error.reason()), (Some(&*format!("args.{name}")), Some("BAD_POLICY")));
+        }
     }
 }

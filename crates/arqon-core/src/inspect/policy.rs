@@ -3,7 +3,7 @@
 //! Invariant: a compiled policy was valid as a whole. Everything that is wrong is named at once, each with its key.
 
 use super::rules::Rules;
-use super::scope::Globs;
+use super::scope::{Globs, could_match};
 use std::fmt;
 use std::sync::Arc;
 
@@ -191,6 +191,24 @@ impl Compiled {
     }
 }
 
+/// A pattern that matches no address would leave what it was meant for without inspection, and nobody would be told.
+fn scopes(policy: &InspectionPolicy, list: &mut Vec<PolicyProblem>) {
+    let lists = [
+        ("scope_include", &policy.scope_include),
+        ("scope_exclude", &policy.scope_exclude),
+        ("never_log_payload_for", &policy.never_log_payload_for),
+    ];
+    for (key, entries) in lists {
+        for (i, entry) in entries.iter().enumerate().filter(|(_, entry)| !could_match(entry)) {
+            let shown: String = entry.chars().take(80).collect();
+            let text = format!(
+                "`{shown}` matches no address: expected letters, digits and `. _ - : @ /`, with `*` for any text"
+            );
+            list.push(PolicyProblem::new(format!("{key}[{i}]"), text));
+        }
+    }
+}
+
 fn bounds(policy: &InspectionPolicy) -> Vec<PolicyProblem> {
     let mut list = Vec::new();
     let numbers = [
@@ -226,6 +244,7 @@ fn bounds(policy: &InspectionPolicy) -> Vec<PolicyProblem> {
             list.push(PolicyProblem::new(format!("{key}[{i}]"), text));
         }
     }
+    scopes(policy, &mut list);
     let own = policy.secret_patterns.len() + policy.redaction_patterns.len();
     if own > policy.max_patterns {
         let text = format!(

@@ -25,6 +25,11 @@ impl Globs {
     }
 }
 
+/// Whether a pattern has only what addresses and the names of operations are made of.
+pub(super) fn could_match(glob: &str) -> bool {
+    glob.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-:@/*".contains(&b))
+}
+
 /// Whether a glob matches a name, letters of either case being the same (for names of keys).
 pub(super) fn matches_name(glob: &str, name: &str) -> bool {
     matches(glob.to_ascii_lowercase().as_bytes(), &[&name.to_ascii_lowercase()])
@@ -86,6 +91,16 @@ mod tests {
         check("repo", "repo", "", true);
         check("", "repo", "main", false);
         check("***", "repo", "main", true);
+    }
+
+    #[test]
+    fn what_no_address_is_made_of_is_known() {
+        for good in ["repo:*", "*", "@skill/keys", "op.store.*", "a_b-c.d:e*"] {
+            assert!(could_match(good), "{good}");
+        }
+        for wrong in ["[\"repo:*\"]", "[repo", "repo:* ", "'repo:*'", "repo:*,a:b", "größe:*"] {
+            assert!(!could_match(wrong), "{wrong}");
+        }
     }
 
     #[test]

@@ -162,6 +162,13 @@ impl InspectionConfig {
         let text = |(name, text): &(String, String)| (name.clone(), Value::String(text.clone()));
         config.set_all(&pairs.iter().map(text).collect(), &Origin::Flag)?;
         named.extend(pairs.iter().map(|(name, _)| name.clone()));
+        let wrong = Inspector::check(&config.to_policy());
+        // What is not named is the server's to judge; so is what goes together with it.
+        let own = wrong.into_iter().filter(|p| p.key.contains('['));
+        let problems: Vec<Problem> = own.map(|p| Problem::new(p.key, Origin::Flag, p.message)).collect();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
         let mut members = config.to_policy().members();
         members.retain(|name, _| named.contains(name));
         Ok(members)

@@ -27,7 +27,7 @@ pub enum Kind {
     Bytes,
     /// A duration such as `30s`; a plain number is in the unit that the key's name ends with.
     Duration,
-    /// A list of texts; in the environment, separated by commas.
+    /// A list of texts; in the environment, separated by commas or as in a file: `["a", "b"]`.
     Texts,
     /// One of these words.
     Choice(&'static [&'static str]),
@@ -225,6 +225,17 @@ fn text_of(value: &Value, what: &str) -> Result<String, String> {
     value.as_str().map(str::to_owned).ok_or_else(|| expected(what, value))
 }
 
+/// The texts of a list that is written as in a file, `["a", "b"]`, where only text can be given: in the environment and on
+/// the command line.
+fn bracketed(text: &str) -> Option<Vec<String>> {
+    let text = text.trim();
+    if !(text.starts_with('[') && text.ends_with(']')) {
+        return None;
+    }
+    let list = format!("list = {text}").parse::<toml::Table>().ok()?.remove("list")?;
+    list.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+}
+
 fn number_of(value: &Value) -> Option<u64> {
     match value {
         Value::Integer(n) => u64::try_from(*n).ok(),
@@ -354,12 +365,19 @@ impl Setting for Duration {
 
 impl Setting for Vec<String> {
     const KIND: Kind = Kind::Texts;
-    fn read(value: &Value, _name: &str) -> Result<Self, String> {
+    fn read(value: &Value, name: &str) -> Result<Self, String> {
         let what = "a list of texts";
         match value {
-            Value::String(text) => {
-                Ok(text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect())
-            }
+            Value::String(text) => match bracketed(text) {
+                Some(list) => Ok(list),
+                // Expressions may stand in brackets themselves.
+                None if text.trim_start().starts_with('[') && !name.ends_with("_patterns") => {
+                    Err(expected("a list of texts, such as `a,b` or `[\"a\",\"b\"]`", value))
+                }
+                None => {
+                    Ok(text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect())
+                }
+            },
             Value::Array(items) => items.iter().map(|item| text_of(item, what)).collect(),
             other => Err(expected(what, other)),
         }

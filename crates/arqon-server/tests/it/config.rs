@@ -308,3 +308,29 @@ fn a_policy_of_inspection_is_checked_as_a_whole() {
         (vec!["repo:*".into()], vec!["password".into(), "*_ssn".into()])
     );
 }
+
+#[test]
+fn a_list_in_the_environment_may_be_written_as_in_a_file_and_never_becomes_one_strange_text() {
+    let include = |text: &str| {
+        let env = pairs(&[("ARQON_INSPECTION__SCOPE_INCLUDE", text)]);
+        let sources = Sources { env, ..Sources::default() };
+        Config::load(&sources).map(|config| config.inspection.scope_include).map_err(|e| e.to_string())
+    };
+    for text in ["repo:*, a:b", r#"["repo:*", "a:b"]"#, "['repo:*','a:b',]"] {
+        assert_eq!(include(text).unwrap(), ["repo:*", "a:b"], "{text}");
+    }
+    assert_eq!(include("[]").unwrap(), [""; 0]);
+    for text in ["[repo:*]", r#"["repo:*""#, "[1]"] {
+        assert!(include(text).unwrap_err().contains("expected a list of texts, such as"), "{text}");
+    }
+    for text in ["'repo:*'", "repo :*"] {
+        assert!(include(text).unwrap_err().contains("scope_include[0]`: `"), "{text}");
+    }
+    let (_dir, mut sources) = file("[inspection]\nscope_include = ['repo:*', '[repo']\n");
+    assert!(
+        messages(&sources).join("\n").contains("`inspection.scope_include[1]`: `[repo` matches no address")
+    );
+    sources.file = None;
+    sources.env = pairs(&[("ARQON_INSPECTION__REDACTION_PATTERNS", "[a-z]{9}")]);
+    assert_eq!(Config::load(&sources).unwrap().inspection.redaction_patterns, ["[a-z]{9}"]);
+}

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 #[derive(Args)]
 pub(super) struct Reload {
-    /// Keys of [inspection] and their new values; entries of a list are separated by commas.
+    /// Keys of [inspection] and their new values; a list is `a,b` or `["a","b"]`.
     #[arg(value_name = "KEY=VALUE", value_parser = pair)]
     pairs: Vec<(String, String)>,
     /// The keys that this file sets (TOML), before those named here.
@@ -129,6 +129,9 @@ mod tests {
             "enabled": true, "max_payload_bytes": 1 << 20, "redaction_paths": ["a", "b"], "scope_include": [],
         });
         assert_eq!(reload(&pairs, false), Ok(expected));
+        let scope = |text: &str| reload(&[&format!("scope_include={text}")], false);
+        assert_eq!(scope(r#"["repo:*","a:b"]"#), Ok(json!({ "scope_include": ["repo:*", "a:b"] })));
+        assert!(scope("[repo:*]").is_err() && scope("'repo:*'").is_err());
         assert_eq!(reload(&[], true), Ok(json!({ "reset": true })));
         for wrong in [&["enabled"][..], &["enabled=maybe"], &["enbled=true"], &[]] {
             assert!(reload(wrong, false).is_err(), "{wrong:?}");
