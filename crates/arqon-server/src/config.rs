@@ -21,6 +21,7 @@ pub use delivery::DeliveryRule;
 pub use inspection::{InspectionConfig, InspectionFallback, InspectionMode, InspectionSecrets};
 pub use limits::LimitsConfig;
 pub use load::{Origin, Problem, Problems, Sources};
+pub use nearest::nearest;
 pub use omega::OmegaConfig;
 pub use quantity::{parse_bytes, parse_duration, show_bytes, show_duration};
 pub use reference::reference;

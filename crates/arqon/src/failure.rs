@@ -68,6 +68,12 @@ impl Failure {
         self
     }
 
+    /// Puts more of what is known behind what happened.
+    pub(crate) fn and(mut self, more: impl Display) -> Self {
+        self.what = format!("{}; {more}", self.what);
+        self
+    }
+
     /// What a caller can react to, where no server said it.
     pub(crate) fn code(mut self, code: Option<Code>) -> Self {
         self.code = code;
@@ -148,13 +154,40 @@ fn argument(field: &str) -> &str {
     field.strip_prefix("args.").unwrap_or(field)
 }
 
+/// The option that a field is on the command line, where it has another name there.
+const OPTIONS: [(&str, &str); 10] = [
+    ("delay_seconds", "--in"),
+    ("interval_seconds", "--every"),
+    ("repeat_count", "--count"),
+    ("cron", "--cron"),
+    ("timezone", "--zone"),
+    ("ttl_s", "--ttl"),
+    ("overlap_seconds", "--overlap"),
+    ("timeout_seconds", "--timeout"),
+    ("max_attempts", "--attempts"),
+    ("expect_version", "--expect"),
+];
+
+fn option(field: &str) -> &str {
+    let field = argument(field);
+    OPTIONS.iter().find(|(theirs, _)| *theirs == field).map_or(field, |(_, ours)| ours)
+}
+
+/// How long to wait, where the server says so.
+pub(crate) fn wait(error: &Error) -> Option<String> {
+    let Error::Refused(refused) = error else { return None };
+    let after = refused.retry_after().filter(|_| refused.code() == Code::RateLimited)?;
+    // Rounded up: who waits a little too short is refused again.
+    Some(format!("wait {} s and try again", after.as_millis().div_ceil(1000).max(1)))
+}
+
 /// What happened. Where something is not there, its sentence names it already.
 fn sentence(error: &Error) -> String {
     match (error, error.field()) {
         (Error::Refused(refused), Some(_)) if refused.code() == Code::NotFound => {
             refused.message().to_owned()
         }
-        (Error::Refused(refused), Some(field)) => format!("{}: {}", argument(field), refused.message()),
+        (Error::Refused(refused), Some(field)) => format!("{}: {}", option(field), refused.message()),
         _ => error.to_string(),
     }
 }
@@ -182,13 +215,14 @@ impl From<Error> for Failure {
                     Exit::Refused,
                     Some("`arqon status` shows who you are; ask an admin if you should be allowed to"),
                 ),
+                Some(Code::RateLimited) => (Exit::Refused, Some("wait a moment and try again")),
                 // What a command sends is what it was told to.
                 Some(Code::Invalid) => (Exit::Usage, None),
                 _ => (Exit::Failed, None),
             },
         };
         let mut failure = Failure::new(exit, sentence(&error));
-        failure.todo = error.hint().map(in_our_words).or(todo.map(str::to_owned));
+        failure.todo = wait(&error).or(error.hint().map(in_our_words)).or(todo.map(str::to_owned));
         failure.code = error.code();
         failure.field = error.field().map(|field| argument(field).to_owned());
         failure
@@ -235,6 +269,23 @@ mod tests {
         let failure = Failure::from(Error::Refused(refused));
         assert_eq!((failure.exit, failure.todo.as_deref()), (Exit::Refused, Some("use another room")));
         assert_eq!(Failure::from(Error::Refused(Core::invalid("payload", "no"))).exit, Exit::Usage);
+    }
+
+    #[test]
+    fn who_asks_too_often_is_told_how_long_to_wait() {
+        let refused = Core::new(Code::RateLimited, "too many calls of `status`")
+            .with_retry_after(std::time::Duration::from_millis(2100))
+            .with_hint("a hint");
+        let failure = Failure::from(Error::Refused(refused));
+        assert_eq!((failure.exit, failure.todo.as_deref()), (Exit::Refused, Some("wait 3 s and try again")));
+    }
+
+    #[test]
+    fn a_field_is_told_by_the_name_of_its_option() {
+        let refused = Core::invalid("args.timezone", "`Mars` is no time zone");
+        let failure = Failure::from(Error::Refused(refused));
+        assert_eq!(failure.what, "--zone: `Mars` is no time zone");
+        assert_eq!(failure.to_json()["error"]["field"], "timezone");
     }
 
     #[test]

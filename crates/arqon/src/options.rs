@@ -1,6 +1,7 @@
 //! What every command understands: where the server is, as whom, and how to speak.
 
 use crate::commands::Command;
+use crate::failure::Failure;
 use arqon_client::{Builder, Client, DEFAULT_URL};
 use clap::builder::TypedValueParser;
 use clap::{Args, Parser};
@@ -10,13 +11,7 @@ use std::time::Duration;
 
 /// One bus for a fleet of AI agents: messages that are not lost, in one binary.
 #[derive(Parser)]
-#[command(
-    name = "arqon",
-    version,
-    max_term_width = 100,
-    propagate_version = true,
-    subcommand_required = true
-)]
+#[command(name = "arqon", version, max_term_width = 100, subcommand_required = true)]
 #[command(
     arg_required_else_help = true,
     after_help = "Examples:
@@ -24,7 +19,7 @@ use std::time::Duration;
   arqon sub 'repo:*'                           see what is said, as it is said
   git log --oneline | arqon pub repo:history   each line becomes a message
 
-Exit codes: 0 done, 1 failed, 2 used wrongly, 3 refused (rights), 4 not reachable,
+Exit codes: 0 done, 1 failed, 2 used wrongly, 3 refused (rights, rate), 4 not reachable,
 5 a promise found broken (torture)."
 )]
 pub(crate) struct Cli {
@@ -106,13 +101,49 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected a time such as `500ms`, `5s`, `10m` or `2h`".to_owned())
 }
 
+/// The longest time that a job, a value or a token may be given.
+pub(crate) const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Refuses a time that an option does not take, in the words of the option rather than those of the field it becomes.
+pub(crate) fn within(option: &str, time: Duration, least: Duration, most: Duration) -> Result<(), Failure> {
+    if (least..=most).contains(&time) {
+        return Ok(());
+    }
+    let show = |time| match time {
+        LONGEST => "3650d".to_owned(),
+        time if time == DAY * 7 => "7d".to_owned(),
+        time if time == Duration::ZERO => "0s".to_owned(),
+        time => format!("{time:?}"),
+    };
+    Err(Failure::usage(format!("{option}: expected a time from `{}` to `{}`", show(least), show(most))))
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A whole number, 1 or more.
+pub(crate) fn whole(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("expected a whole number, 1 or more".to_owned()),
+        Ok(number) => Ok(number),
+    }
+}
+
+/// A whole number, 0 or more.
+pub(crate) fn whole_or_zero(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "expected a whole number, 0 or more".to_owned())
+}
+
+/// How many to answer with: 1 to 1000.
+pub(crate) fn page(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| (1..=1000).contains(number));
+    number.ok_or_else(|| "expected a whole number from 1 to 1000".to_owned())
+}
+
 /// How long an answer may take: what a server waits for at most.
 pub(crate) fn answer_time(text: &str) -> Result<Duration, String> {
     let limits = Duration::from_millis(1)..=Duration::from_secs(300);
-    duration(text).and_then(|time| match limits.contains(&time) {
-        true => Ok(time),
-        false => Err("expected a time from `1ms` to `300s`".to_owned()),
-    })
+    let found = duration(text).ok().filter(|time| limits.contains(time));
+    found.ok_or_else(|| "expected a time from `1ms` to `300s`, such as `500ms` or `5s`".to_owned())
 }
 
 /// A span of time, or `forever`.

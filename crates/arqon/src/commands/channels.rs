@@ -7,6 +7,7 @@ use crate::progress::grouped;
 use crate::show::{self, bytes, time};
 use crate::terminal::{Paint, harmless, table};
 use arqon_client::Client;
+use arqon_server::config::nearest;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -26,6 +27,9 @@ use std::time::Duration;
 pub(crate) struct Channels {
     /// The room.
     room: Option<String>,
+    /// Understood, so that a mistyped subcommand is told as what it is.
+    #[arg(hide = true)]
+    rest: Vec<String>,
     #[command(subcommand)]
     action: Option<Action>,
 }
@@ -63,6 +67,15 @@ enum Action {
 
 impl Channels {
     pub(crate) fn run(&self, global: &Global) -> Outcome {
+        if let (Some(word), false) = (&self.room, self.rest.is_empty()) {
+            let failure = Failure::usage(format!("`arqon channels` has no subcommand `{}`", harmless(word)));
+            let meant = nearest(word, ["create", "delete", "info"]);
+            return Err(match meant {
+                Some(name) => failure.todo(format!("did you mean `arqon channels {name}`?")),
+                None => failure
+                    .todo("it has create, delete and info; `arqon channels ROOM` lists a room's channels"),
+            });
+        }
         block_on(with_client(global, "channels", Patience(Some(Duration::ZERO)), |client| async move {
             let (answer, text) = match &self.action {
                 Some(action) => action.run(&client).await?,

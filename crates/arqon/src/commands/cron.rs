@@ -1,11 +1,12 @@
 //! `arqon cron`.
 
+use super::publish::one_payload;
 use crate::connect::{Outcome, block_on, with_client};
 use crate::failure::Failure;
-use crate::options::{Global, Patience, duration};
+use crate::options::{Global, LONGEST, Patience, duration, whole, within};
 use crate::show::{self, text, time};
 use crate::terminal::{Paint, harmless, table};
-use arqon_client::{Client, Payload};
+use arqon_client::Client;
 use arqon_core::Target;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -46,7 +47,7 @@ struct Add {
     #[arg(long, value_name = "ZONE", requires = "cron")]
     zone: Option<String>,
     /// How many messages [default: without end, or one if neither --every nor --cron is given].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole)]
     count: Option<u64>,
     /// What becomes of messages that the server could not send in time: `once` (the last of them), `skip` or `all`.
     #[arg(long, default_value = "once", value_parser = ["once", "skip", "all"])]
@@ -88,10 +89,17 @@ enum Action {
     Cancel(Job),
 }
 
+/// The shortest time that a job may be given.
+const SHORTEST: Duration = Duration::from_millis(10);
+
 impl Add {
-    fn args(&self) -> Result<Value, Failure> {
+    fn args(&self, quiet: bool) -> Result<Value, Failure> {
         Target::parse(&self.address)?;
-        let payload: Value = serde_json::from_slice(Payload::line(&self.payload).as_bytes())
+        for (option, time) in [("--in", self.delay), ("--every", self.every)] {
+            let Some(time) = time else { continue };
+            within(option, time, SHORTEST, LONGEST)?;
+        }
+        let payload: Value = serde_json::from_slice(one_payload(&self.payload, quiet).as_bytes())
             .map_err(|e| Failure::usage(format!("the payload: {e}")))?;
         let endless = self.every.is_some() || self.cron.is_some();
         let delay = self.delay.or(self.every).filter(|_| self.cron.is_none());
@@ -109,7 +117,7 @@ impl Add {
 
 impl Cron {
     pub(crate) fn run(&self, global: &Global) -> Outcome {
-        let args = if let Action::Add(add) = &self.action { add.args()? } else { Value::Null };
+        let args = if let Action::Add(add) = &self.action { add.args(global.quiet)? } else { Value::Null };
         block_on(with_client(global, "cron", Patience(Some(Duration::ZERO)), |client| async move {
             self.act(global, &client, args).await
         }))
@@ -191,7 +199,7 @@ mod tests {
         let cli = Cli::try_parse_from(all).map_err(|e| e.kind().to_string())?;
         match cli.command {
             crate::commands::Command::Cron(Cron { action: Action::Add(add) }) => {
-                add.args().map_err(|failure| format!("{failure:?}"))
+                add.args(true).map_err(|failure| format!("{failure:?}"))
             }
             _ => unreachable!(),
         }
@@ -212,6 +220,9 @@ mod tests {
             &["a:b", "{}", "--zone", "UTC"],
             &["a:b", "{}", "--every", "1s", "--cron", "@daily"],
             &["nowhere", "{}"],
+            &["a:b", "{}", "--every", "9ms"],
+            &["a:b", "{}", "--in", "4000d"],
+            &["a:b", "{}", "--every", "1s", "--count", "0"],
         ] {
             assert!(args(wrong).is_err(), "{wrong:?}");
         }

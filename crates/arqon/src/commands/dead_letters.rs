@@ -1,7 +1,7 @@
 //! `arqon dead-letters`.
 
 use crate::connect::{Outcome, block_on, with_client};
-use crate::options::{Global, Patience};
+use crate::options::{Global, Patience, page};
 use crate::show::{self, text, time};
 use crate::terminal::{Paint, line, table};
 use arqon_client::Client;
@@ -35,7 +35,7 @@ enum Action {
         #[arg(long, value_name = "NAME")]
         subscription: Option<String>,
         /// How many at most (1 to 1000).
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        #[arg(long, default_value_t = 50, value_parser = page)]
         limit: u32,
         /// Go on where an earlier answer ended.
         #[arg(long)]

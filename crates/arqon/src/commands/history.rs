@@ -2,7 +2,7 @@
 
 use crate::connect::{Outcome, block_on, with_client};
 use crate::failure::Failure;
-use crate::options::{Global, Patience};
+use crate::options::{Global, Patience, page};
 use crate::show;
 use crate::terminal::{Paint, Style, harmless, note};
 use arqon_wire::parse_timestamp;
@@ -24,7 +24,7 @@ pub(crate) struct History {
     /// `room:channel`, or a pattern within one room.
     address: String,
     /// How many at most (1 to 1000).
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 50, value_parser = page)]
     limit: u32,
     /// Begin after this position rather than with the last ones.
     #[arg(long, value_name = "POSITION")]

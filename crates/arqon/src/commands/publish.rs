@@ -7,10 +7,13 @@ mod receipts;
 use crate::connect::{Outcome, block_on, with_patient};
 use crate::failure::Failure;
 use crate::options::{Global, Patience, duration, patience};
-use arqon_client::{Payload, Priority, Publisher};
+use crate::terminal::note;
+use arqon_client::{Client, Payload, Priority, Publisher};
 use arqon_core::Target;
+use bytes::Bytes;
 use clap::Args;
 use input::Source;
+use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -86,9 +89,23 @@ impl Pub {
         let sources = self.sources()?;
         let (builder, patience) = (global.client("pub"), (self.retry_for, RETRY_FOR));
         block_on(with_patient(builder, global.quiet, patience, |client| async move {
+            self.tell_of_nobody(global, &client).await;
             let publisher = client.publisher(usize::from(self.window));
             pipeline::Pipeline::new(self, global, &publisher).run(sources).await
         }))
+    }
+
+    /// Where nobody is there to take it: it is tried again and again, which would look like standing still.
+    async fn tell_of_nobody(&self, global: &Global, client: &Client) {
+        let skill = match Target::parse(&self.address) {
+            Ok(Target::Skill(skill)) if !global.quiet => skill.to_string(),
+            _ => return,
+        };
+        if let Some(nobody) = nobody_with(client, &skill).await {
+            let Patience(limit) = self.retry_for.unwrap_or(RETRY_FOR);
+            let limit = limit.map_or_else(String::new, |limit| format!(" for {} s", limit.as_secs()));
+            note(&format!("{nobody}; trying{limit}"));
+        }
     }
 
     /// What to read, in order; a file that is not there is said before anything is sent.
@@ -115,6 +132,33 @@ impl Pub {
         }
         message
     }
+}
+
+/// The payload of one text; what begins like a JSON object and is none is said, since it is rarely meant as text.
+pub(super) fn one_payload(text: &str, quiet: bool) -> Payload {
+    match Payload::shared_line(&Bytes::copy_from_slice(text.as_bytes())) {
+        Ok((payload, Some(why))) => {
+            if !quiet {
+                note(&format!(
+                    "the payload begins like a JSON object and is none ({why}); it is sent as text"
+                ));
+            }
+            payload
+        }
+        Ok((payload, None)) => payload,
+        Err(_) => Payload::text(text),
+    }
+}
+
+/// A sentence where no agent with the skill is online; nothing where one is, or where the server does not say.
+pub(super) async fn nobody_with(client: &Client, skill: &str) -> Option<String> {
+    let status = client.call("status", json!({})).await.ok()?;
+    let mut agents = status["agents"].as_array()?.iter();
+    let has = agents.any(|agent| {
+        let skills = agent["skills"].as_array().into_iter().flatten();
+        skills.filter_map(|found| found.as_str()).any(|found| found == skill)
+    });
+    (!has).then(|| format!("no agent with the skill `{skill}` is online"))
 }
 
 /// The key in a payload: text as it is, any other value as JSON.

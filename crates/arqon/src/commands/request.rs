@@ -1,12 +1,14 @@
 //! `arqon req`.
 
+use super::publish::{nobody_with, one_payload};
 use crate::connect::{Outcome, block_on, with_client};
 use crate::failure::Failure;
 use crate::options::{Global, Patience, answer_time};
 use crate::show;
-use arqon_client::Payload;
+use arqon_client::{Client, Code, Error};
 use arqon_core::Target;
 use clap::Args;
+use serde_json::json;
 use std::io::{Read, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -39,10 +41,13 @@ impl Req {
             }
             text => text.to_owned(),
         };
-        let payload = Payload::line(text.trim_end_matches(['\n', '\r']));
+        let payload = one_payload(text.trim_end_matches(['\n', '\r']), global.quiet);
         block_on(with_client(global, "req", Patience(Some(self.timeout)), |client| async move {
             let asked = client.request(&self.address, payload).timeout(self.timeout).await;
-            let answer = asked.map_err(|e| Failure::from(e).during(format!("asking {}", self.address)))?;
+            let answer = match asked {
+                Ok(answer) => answer,
+                Err(error) => return Err(self.unanswered(&client, error).await),
+            };
             let mut out = match global.json {
                 true => show::message_json(answer.envelope(), answer.position()),
                 false => answer.payload().to_vec(),
@@ -51,5 +56,29 @@ impl Req {
             std::io::stdout().lock().write_all(&out)?;
             Ok(ExitCode::SUCCESS)
         }))
+    }
+
+    /// Where no answer came: whether there is anybody who could have given one.
+    async fn unanswered(&self, client: &Client, error: Error) -> Failure {
+        let nobody = match (&error, Target::parse(&self.address)) {
+            (Error::Timeout(_), Ok(Target::Skill(skill))) => nobody_with(client, skill.as_ref()).await,
+            (Error::Timeout(_), Ok(Target::Channel(_))) => {
+                let about = client.call("channel_info", json!({ "address": self.address })).await;
+                let nobody = match about {
+                    Ok(about) => about["subscribers"] == 0,
+                    Err(error) => error.code() == Some(Code::NotFound),
+                };
+                nobody.then(|| "nobody is subscribed to it".to_owned())
+            }
+            _ => None,
+        };
+        let mut failure = Failure::from(error);
+        if let Some(nobody) = nobody {
+            failure = failure.and(nobody).todo(match self.address.starts_with("@skill/") {
+                true => "start one with `arqon reply @AGENT --skill NAME -- CMD`, or try again later",
+                false => "start one that answers with `arqon reply`, or wait longer with --timeout",
+            });
+        }
+        failure.during(format!("asking {}", self.address))
     }
 }

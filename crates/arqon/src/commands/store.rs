@@ -2,7 +2,7 @@
 
 use crate::connect::{Outcome, block_on, with_client};
 use crate::failure::Failure;
-use crate::options::{Global, Patience, duration};
+use crate::options::{Global, LONGEST, Patience, duration, page, whole_or_zero, within};
 use crate::show::{self, text, time};
 use crate::terminal::{Paint, harmless, line, table};
 use arqon_client::Client;
@@ -54,7 +54,7 @@ Examples:
         /// The value, or `-` for standard input.
         value: String,
         /// Only if the key is at this version; 0: only if it has no value.
-        #[arg(long, value_name = "VERSION")]
+        #[arg(long, value_name = "VERSION", value_parser = whole_or_zero, allow_hyphen_values = true)]
         expect: Option<u64>,
         /// Gone after this.
         #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -73,6 +73,9 @@ Examples:
         /// Print a string as it is, without quotes.
         #[arg(long)]
         text: bool,
+        /// Understood, so that whoever looks for an older version is told where it is.
+        #[arg(long, hide = true, value_name = "VERSION", num_args = 0..=1, default_missing_value = "")]
+        version: Option<String>,
     },
     /// Remove a key.
     #[command(after_help = "Examples:\n  arqon store delete plan\n  arqon store delete lock --expect 4")]
@@ -80,7 +83,7 @@ Examples:
         #[command(flatten)]
         place: Place,
         /// Only if the key is at this version.
-        #[arg(long, value_name = "VERSION")]
+        #[arg(long, value_name = "VERSION", value_parser = whole_or_zero, allow_hyphen_values = true)]
         expect: Option<u64>,
     },
     /// List keys by name.
@@ -95,7 +98,7 @@ Examples:
         #[arg(long, default_value = "", hide_default_value = true)]
         prefix: String,
         /// How many at most (1 to 1000).
-        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        #[arg(long, default_value_t = 1000, value_parser = page)]
         limit: u32,
         /// Go on where an earlier answer ended.
         #[arg(long)]
@@ -111,14 +114,29 @@ Examples:
 
 impl Store {
     pub(crate) fn run(&self, global: &Global) -> Outcome {
+        self.check()?;
         block_on(with_client(global, "store", Patience(Some(Duration::ZERO)), |client| async move {
             self.act(global, &client).await
         }))
     }
 
+    /// What the server would say of fields, said of the options.
+    fn check(&self) -> Result<(), Failure> {
+        match &self.action {
+            Action::Get { place, version: Some(_), .. } => {
+                let todo =
+                    format!("`arqon store history {}` has the versions before it", harmless(&place.key));
+                Err(Failure::usage("`store get` prints the present version and takes no --version")
+                    .todo(todo))
+            }
+            Action::Set { ttl: Some(ttl), .. } => within("--ttl", *ttl, Duration::from_millis(1), LONGEST),
+            _ => Ok(()),
+        }
+    }
+
     async fn act(&self, global: &Global, client: &Client) -> Outcome {
         let (answer, text) = match &self.action {
-            Action::Get { place, text } => return get(global, client, place, *text).await,
+            Action::Get { place, text, .. } => return get(global, client, place, *text).await,
             Action::Set { place, value, expect, ttl, owner_only } => {
                 let args = json!({
                     "key": place.key, "namespace": place.namespace, "value": value_of(value)?,
@@ -231,8 +249,9 @@ fn history(paint: Paint, answer: &Value) -> String {
     }
     let head = ["VERSION", "CHANGED", "BY", "VALUE"].map(str::to_owned).to_vec();
     let rows = versions.iter().map(|one| {
+        // In brackets and without quotes: no value of JSON looks like that.
         let value =
-            if one["value"].is_null() { "deleted".to_owned() } else { harmless(&one["value"].to_string()) };
+            if one["value"].is_null() { "(deleted)".to_owned() } else { harmless(&one["value"].to_string()) };
         let by = text(&one["updated_by"]);
         vec![one["version"].to_string(), time(&one["updated_at"]), by, value]
     });
@@ -258,13 +277,16 @@ mod tests {
             "key": "plan", "version": 3, "owner": "me", "owner_only": true, "updated_by": "boss",
             "updated_at": "2026-11-21T12:00:00Z", "expires_at": null, "value": {"a": 1},
         });
+        let mut deleted = entry.clone();
+        (deleted["version"], deleted["value"]) = (json!(4), Value::Null);
         expect_test::expect![[r#"
             KEY   VERSION  OWNER    CHANGED               BY    UNTIL
             plan  3        me only  2026-11-21 12:00:00Z  boss  -"#]]
         .assert_eq(&list(Paint::none(), &json!({ "entries": [entry] })));
         expect_test::expect![[r#"
             VERSION  CHANGED               BY    VALUE
+            4        2026-11-21 12:00:00Z  boss  (deleted)
             3        2026-11-21 12:00:00Z  boss  {"a":1}"#]]
-        .assert_eq(&history(Paint::none(), &json!({ "versions": [entry] })));
+        .assert_eq(&history(Paint::none(), &json!({ "versions": [deleted, entry] })));
     }
 }

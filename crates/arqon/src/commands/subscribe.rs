@@ -4,7 +4,7 @@
 
 use crate::connect::{Outcome, block_on, with_patient};
 use crate::failure::Failure;
-use crate::options::{Global, Patience, patience};
+use crate::options::{Global, Patience, patience, whole};
 use crate::show;
 use crate::terminal::{Paint, note};
 use arqon_client::{
@@ -40,7 +40,7 @@ pub(crate) struct Sub {
     #[arg(long, value_name = "NAME")]
     durable: Option<String>,
     /// End after this many messages.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole)]
     count: Option<u64>,
     /// How long to keep trying when the server goes away: a time or `forever` (the default). If given, a server that is
     /// not there at the start is waited for as well.

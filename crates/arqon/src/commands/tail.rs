@@ -2,7 +2,7 @@
 
 use crate::connect::{Outcome, block_on, with_client};
 use crate::failure::Failure;
-use crate::options::{Global, Patience};
+use crate::options::{Global, Patience, whole};
 use crate::show;
 use crate::terminal::{Paint, Style, harmless, line};
 use arqon_client::{Client, Event};
@@ -30,7 +30,7 @@ pub(crate) struct Tail {
     #[arg(long, value_name = "LEVEL", default_value = "debug", hide_default_value = true, value_parser = severity)]
     severity: Severity,
     /// End after this many events.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole)]
     count: Option<u64>,
 }
 

@@ -1,8 +1,7 @@
 //! `arqon token`.
 
 use crate::connect::{Outcome, block_on, with_client};
-use crate::failure::Failure;
-use crate::options::{Global, Patience, duration};
+use crate::options::{Global, LONGEST, Patience, duration, within};
 use crate::terminal::line;
 use clap::Args;
 use serde_json::json;
@@ -38,9 +37,7 @@ pub(crate) struct Token {
 
 impl Token {
     pub(crate) fn run(&self, global: &Global) -> Outcome {
-        if self.ttl < Duration::from_secs(1) {
-            return Err(Failure::usage("--ttl is less than a second"));
-        }
+        within("--ttl", self.ttl, Duration::from_secs(1), LONGEST)?;
         block_on(with_client(global, "token", Patience(Some(Duration::ZERO)), |client| async move {
             let args = json!({
                 "subject": self.subject, "role": self.role, "tenant": self.tenant, "ttl_s": self.ttl.as_secs(),

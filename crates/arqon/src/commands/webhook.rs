@@ -1,9 +1,10 @@
 //! `arqon webhook`.
 
 use crate::connect::{Outcome, block_on, with_client};
-use crate::options::{Global, Patience, duration};
+use crate::failure::Failure;
+use crate::options::{Global, Patience, duration, within};
 use crate::show::{self, text, time};
-use crate::terminal::{Paint, harmless, table};
+use crate::terminal::{Paint, harmless, note, table};
 use arqon_client::Client;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -36,8 +37,8 @@ struct Add {
     /// One more header of each request.
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
-    /// How long the receiver may take to answer.
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2s")]
+    /// How long the receiver may take to answer (100ms to 30s).
+    #[arg(long, value_name = "TIME", value_parser = receiver_time, default_value = "2s")]
     timeout: Duration,
     /// Tries before a message goes to the dead letters (12 are made within some 20 minutes).
     #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=20))]
@@ -86,12 +87,33 @@ Examples:
     },
 }
 
+fn receiver_time(text: &str) -> Result<Duration, String> {
+    let found = duration(text).ok().filter(|time| (TIMEOUT.0..=TIMEOUT.1).contains(time));
+    found.ok_or_else(|| "expected a time from `100ms` to `30s`, such as `500ms` or `2s`".to_owned())
+}
+
 fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("expected `NAME: VALUE`")?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
+/// How long one try may take.
+const TIMEOUT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+/// How long two secrets may hold side by side.
+const OVERLAP_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
 impl Add {
+    /// An inbox is refused by the server too, which does not know what was typed.
+    fn check(&self) -> Result<(), Failure> {
+        match self.room.as_deref().filter(|room| room.starts_with('@')) {
+            Some(inbox) => {
+                let what = format!("`{}`: inboxes cannot be posted to a receiver", harmless(inbox));
+                Err(Failure::usage(what).todo("name a room or `room:channel`"))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn args(&self) -> Value {
         let headers: Map<String, Value> =
             self.headers.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
@@ -104,6 +126,11 @@ impl Add {
 
 impl Webhook {
     pub(crate) fn run(&self, global: &Global) -> Outcome {
+        match &self.action {
+            Action::Add(add) => add.check()?,
+            Action::Rotate { overlap, .. } => within("--overlap", *overlap, Duration::ZERO, OVERLAP_MAX)?,
+            Action::List | Action::Remove { .. } => {}
+        }
         block_on(with_client(global, "webhook", Patience(Some(Duration::ZERO)), |client| async move {
             self.act(global, &client).await
         }))
@@ -113,6 +140,9 @@ impl Webhook {
         let (answer, text) = match &self.action {
             Action::Add(add) => {
                 let answer = client.call("op.webhook.register", add.args()).await?;
+                if add.room.is_none() && !global.quiet {
+                    note("without a ROOM it posts what is published in all rooms that you may read");
+                }
                 let text = format!("{}\n{}", text(&answer["rule_id"]), text(&answer["secret"]));
                 (answer, text)
             }

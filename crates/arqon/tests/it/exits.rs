@@ -80,6 +80,36 @@ fn what_is_asked_wrongly_is_code_2() {
 }
 
 #[test]
+fn what_an_option_takes_is_said_by_its_name_and_in_its_unit() {
+    let get = ["store", "get", "plan", "--version", "1"];
+    check(&get, 2, "takes no --version\n  `arqon store history plan`");
+    check(&["pub", "--version"], 2, "unexpected argument '--version'");
+    check(&["store", "set", "a", "1", "--ttl", "0s"], 2, "--ttl: expected a time from `1ms` to `3650d`");
+    check(&["store", "delete", "a", "--expect", "abc"], 2, "expected a whole number, 0 or more");
+    check(&["store", "delete", "a", "--expect", "-1"], 2, "expected a whole number, 0 or more");
+    check(&["store", "list", "--limit", "abc"], 2, "expected a whole number from 1 to 1000");
+    check(&["sub", "a:*", "--count", "x"], 2, "expected a whole number, 1 or more");
+    check(&["sub", "a:*", "--count", "0"], 2, "expected a whole number, 1 or more");
+    check(&["token", "--ttl", "10ms"], 2, "--ttl: expected a time from `1s` to `3650d`");
+    check(
+        &["cron", "add", "a:b", "x", "--every", "1ms"],
+        2,
+        "--every: expected a time from `10ms` to `3650d`",
+    );
+    check(&["cron", "add", "a:b", "x", "--in", "4000d"], 2, "--in: expected a time from `10ms` to `3650d`");
+    check(&["webhook", "rotate", "x", "--overlap", "8d"], 2, "--overlap: expected a time from `0s` to `7d`");
+    let hook = ["webhook", "add", "http://127.0.0.1:1/", "a", "--timeout"];
+    check(&[&hook[..], &["1"]].concat(), 2, "expected a time from `100ms` to `30s`, such as");
+    check(&[&hook[..], &["1m"]].concat(), 2, "expected a time from `100ms` to `30s`, such as");
+    let inbox = ["webhook", "add", "http://127.0.0.1:1/", "@owner"];
+    check(&inbox, 2, "`@owner`: inboxes cannot be posted to a receiver\n  name a room or `room:channel`");
+    let says = "no subcommand `delte`\n  did you mean `arqon channels delete`?";
+    check(&["channels", "delte", "eng:x"], 2, says);
+    let reload = ["inspect", "reload", "scope_include=[repo:*]"];
+    check(&reload, 2, "`scope_include`: expected a list of texts, such as `a,b`");
+}
+
+#[test]
 fn nothing_where_something_is_needed_is_code_2() {
     check(&["--token", "", "status"], 2, "--token is empty");
     check(&["status", "--token="], 2, "--token is empty");

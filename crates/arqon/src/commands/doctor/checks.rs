@@ -1,7 +1,7 @@
 //! The single checks. Each changes nothing but one small file in the data folder, which it takes away again.
 
 use super::Finding;
-use crate::failure::Exit;
+use crate::failure::{self, Exit};
 use crate::options::Global;
 use crate::show::{bytes, clock, span};
 use arqon_client::{Code, Error, SystemEnvironment};
@@ -123,6 +123,10 @@ fn valid(you: &Value, now: Timestamp) -> Finding {
 }
 
 fn refused(global: &Global, error: &Error) -> Finding {
+    if error.code() == Some(Code::RateLimited) {
+        let todo = failure::wait(error).unwrap_or_else(|| "wait a moment and try again".to_owned());
+        return Finding::bad("limits", error.to_string(), todo).because(Exit::Refused);
+    }
     let has_token = global.client("doctor").find_token().is_ok_and(|token| token.is_some());
     let todo = match (error.code(), has_token) {
         (Some(Code::Unauthenticated), false) => {
