@@ -80,7 +80,8 @@ impl Agreement {
         if !has_token(headers, &header::UPGRADE, "websocket")
             || !has_token(headers, &header::CONNECTION, "upgrade")
         {
-            let text = "this is a WebSocket: connect with a WebSocket client (`Connection: Upgrade`, `Upgrade: websocket`)";
+            // Also what a browser shows for the address that a server prints when it starts.
+            let text = "this is a WebSocket: connect with a WebSocket client (`Connection: Upgrade`, `Upgrade: websocket`); for people there are /api/v1/docs and /health";
             return Err(Refusal::new(StatusCode::UPGRADE_REQUIRED, text));
         }
         if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|v| v != "13") {

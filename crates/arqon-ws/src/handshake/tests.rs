@@ -46,6 +46,8 @@ fn what_is_no_upgrade_is_refused() {
     let status =
         |headers: &[(&str, &str)]| Agreement::from_request(&parts(headers), true).unwrap_err().status;
     assert_eq!(status(&[]), 426);
+    let details = Agreement::from_request(&parts(&[]), true).unwrap_err().details;
+    assert!(details.contains("/api/v1/docs") && details.contains("/health"), "{details}");
     assert_eq!(status(&with("upgrade", "h2c")), 426);
     assert_eq!(status(&with("connection", "close")), 426);
     assert_eq!(status(&with("sec-websocket-version", "8")), 426);
