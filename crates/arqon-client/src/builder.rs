@@ -46,7 +46,7 @@ impl Token {
 fn from_file(endpoint: &Endpoint) -> Result<Option<String>> {
     let Some(path) = Credentials::default_path() else { return Ok(None) };
     let read = Credentials::read(&path).map_err(|e| {
-        let hint = "mend or remove the file; a local server writes it again when it starts";
+        let hint = "remove it and restart the server, which writes it again; or pass --token \"$(cat DATA/identity/owner-token)\"";
         let message = format!("cannot read the credentials in {}: {e}", path.display());
         Error::Refused(arqon_core::Error::invalid("token", message).with_hint(hint))
     })?;
