@@ -16,6 +16,7 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Zeros are written in pieces of this size.
 const ZEROS: usize = 1 << 20;
@@ -117,12 +118,16 @@ impl Disk for RealDisk {
         self.writable()?;
         let path = self.path(path);
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Ok(Locking::Taken(locked_by(&mut file)?));
+        // Whoever only asks who holds it (`user`) holds it for the moment of the question.
+        for tries in 1.. {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(rustix::io::Errno::WOULDBLOCK) if tries < 5 => {
+                    std::thread::sleep(Duration::from_millis(10))
+                }
+                Err(rustix::io::Errno::WOULDBLOCK) => return Ok(Locking::Taken(locked_by(&mut file)?)),
+                Err(e) => return Err(e.into()),
             }
-            Err(e) => return Err(e.into()),
         }
         // The id is only for the message that a second process prints; on a full disk it may be missing.
         let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
