@@ -9,8 +9,9 @@ const HEAD: &str = r#"<!doctype html>
 :root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}
 h2{margin-top:3rem;border-bottom:1px solid #8886}h3{margin:2rem 0 .25rem}table{border-collapse:collapse;width:100%}
 td,th{text-align:left;vertical-align:top;padding:.25rem .75rem .25rem 0;border-bottom:1px solid #8883}
-code,pre{font:14px/1.5 ui-monospace,monospace}pre{background:#8882;padding:.75rem;overflow-x:auto;white-space:pre-wrap}
-.facts{opacity:.75;margin:0}nav a{margin-right:1rem}
+code,pre{font:14px/1.5 ui-monospace,monospace}pre{background:#8882;padding:.75rem;white-space:pre-wrap}
+h3 code{font-size:inherit;font-weight:inherit}p,td,pre,h3,li{overflow-wrap:anywhere}.facts{opacity:.75;margin:0}
+nav a{display:inline-block;margin-right:1rem}nav ul{margin:.25rem 0 1rem;padding:0;list-style:none}nav li{display:inline}
 </style></head><body>
 <h1>Arqon: operations</h1>
 <p>Every operation goes through the WebSocket at <code>/ws</code>; those with a path also through HTTP. The same as
@@ -20,16 +21,25 @@ code,pre{font:14px/1.5 ui-monospace,monospace}pre{background:#8882;padding:.75re
 /// The page.
 pub(super) fn build() -> String {
     let mut out = HEAD.to_owned();
-    let names = Category::ALL.map(Category::as_str);
-    let links = names.map(|name| format!("<a href=\"#{name}\">{name}</a>")).join("");
-    out.push_str(&format!("<nav>{links}</nav>\n"));
-    for category in Category::ALL {
-        let name = category.as_str();
+    out.push_str("<nav>\n");
+    for (name, inside) in groups() {
+        let links = inside.iter().map(|o| format!("<li><a href=\"#{0}\">{0}</a> ", o.name));
+        let links: String = links.collect();
+        out.push_str(&format!("<b><a href=\"#{name}\">{name}</a></b><ul>{links}</ul>\n"));
+    }
+    out.push_str("</nav>\n");
+    for (name, inside) in groups() {
         out.push_str(&format!("<h2 id=\"{name}\">{name}</h2>\n"));
-        operations::all().iter().filter(|o| o.category == category).for_each(|o| write(&mut out, o));
+        inside.into_iter().for_each(|operation| write(&mut out, operation));
     }
     out.push_str("</body></html>\n");
     out
+}
+
+/// The groups by name, each with its operations.
+fn groups() -> impl Iterator<Item = (&'static str, Vec<&'static Operation>)> {
+    let of = |category| operations::all().iter().filter(move |o| o.category == category).collect();
+    Category::ALL.into_iter().map(move |category| (category.as_str(), of(category)))
 }
 
 fn write(out: &mut String, operation: &Operation) {
@@ -87,6 +97,8 @@ mod tests {
         let page = build();
         for operation in operations::all() {
             assert!(page.contains(&format!("<h3 id=\"{}\">", operation.name)), "{}", operation.name);
+            let link = format!("<a href=\"#{}\">", operation.name);
+            assert_eq!(page.matches(&link).count(), 1, "{link}");
         }
         assert_eq!(prose("a `<b>` & c"), "a <code>&lt;b&gt;</code> &amp; c");
         assert_eq!(page.matches("<code>").count(), page.matches("</code>").count());
