@@ -14,7 +14,7 @@ pub async fn measure(ground: &Ground) -> Vec<Row> {
     let count = ground.size(5000, 200);
     let files = raise_file_limit();
     assert!(files > count as u64 + 600, "only {files} files may be open: raise `ulimit -Hn`");
-    let (site, bus) = ground.start("[ws]\nping_interval_seconds = \"1h\"\n");
+    let (site, bus) = ground.start("");
     let (url, token) = (site.url(), site.token());
     let connecting = (0..count).map(|_| async {
         let begin = now();
