@@ -10,7 +10,8 @@ const HEAD: &str = r#"<!doctype html>
 h2{margin-top:3rem;border-bottom:1px solid #8886}h3{margin:2rem 0 .25rem}table{border-collapse:collapse;width:100%}
 td,th{text-align:left;vertical-align:top;padding:.25rem .75rem .25rem 0;border-bottom:1px solid #8883}
 code,pre{font:14px/1.5 ui-monospace,monospace}pre{background:#8882;padding:.75rem;white-space:pre-wrap}
-h3 code{font-size:inherit;font-weight:inherit}p,td,pre,h3,li{overflow-wrap:anywhere}.facts{opacity:.75;margin:0}
+h3 code{font-size:inherit;font-weight:inherit}p,td,pre,h3,li{overflow-wrap:anywhere}td:nth-child(2){overflow-wrap:normal}
+.facts{opacity:.75;margin:0}
 nav a{display:inline-block;margin-right:1rem}nav ul{margin:.25rem 0 1rem;padding:0;list-style:none}nav li{display:inline}
 </style></head><body>
 <h1>Arqon: operations</h1>
