@@ -145,6 +145,8 @@ pub(super) struct Inner {
     pub(super) info: ConnectInfo,
     /// Whether it is the connection of a named agent.
     pub(super) is_registered: AtomicBool,
+    /// Whether it was told that it is there, so that its end is told too.
+    is_told: AtomicBool,
     mailbox: Arc<Mailbox>,
     ctx: Mutex<Ctx>,
     pub(super) subscriptions: Mutex<Map<Arc<str>, Arc<Subscription>>>,
@@ -204,6 +206,7 @@ impl Bus {
             shared: shared.clone(),
             info,
             is_registered: AtomicBool::new(false),
+            is_told: AtomicBool::new(false),
             mailbox: Arc::default(),
             ctx: Mutex::new(ctx),
             subscriptions: Mutex::default(),
@@ -226,6 +229,7 @@ impl Bus {
             connection.register(agent, skills)?;
         }
         let ctx = connection.ctx();
+        connection.inner.is_told.store(true, Ordering::Relaxed);
         shared.tell_opened(&ctx, &connection.inner);
         Ok(connection)
     }
@@ -481,8 +485,10 @@ impl Inner {
             let now = self.shared.env.clock.monotonic();
             self.shared.counters.connected.note(now.saturating_sub(self.opened));
         }
-        self.shared.end_activity(self, &ctx);
-        self.shared.tell_client(EventType::ClientDisconnected, &ctx, &self.info);
+        if self.is_told.load(Ordering::Relaxed) {
+            self.shared.end_activity(self, &ctx);
+            self.shared.tell_client(EventType::ClientDisconnected, &ctx, &self.info);
+        }
         self.mailbox.waker.wake();
     }
 }

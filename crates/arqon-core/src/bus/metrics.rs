@@ -28,6 +28,8 @@ pub struct Metric {
 /// What happened since the start.
 pub(super) struct Counters {
     pub(super) received: AtomicU64,
+    /// Put into memory, or handed to whoever asked.
+    pub(super) kept: AtomicU64,
     pub(super) stored: AtomicU64,
     pub(super) duplicates: AtomicU64,
     pub(super) refused: AtomicU64,
@@ -38,7 +40,8 @@ pub(super) struct Counters {
     pub(super) redelivered: AtomicU64,
     pub(super) acknowledged: AtomicU64,
     pub(super) dead_lettered: AtomicU64,
-    pub(super) commands: AtomicU64,
+    /// Commands answered, and not with an error.
+    pub(super) done: AtomicU64,
     pub(super) errors: AtomicU64,
     pub(super) websockets: AtomicU64,
     /// Batches of messages, from their arrival until they are in memory lanes or with the log.
@@ -58,6 +61,7 @@ impl Default for Counters {
     fn default() -> Self {
         Counters {
             received: AtomicU64::default(),
+            kept: AtomicU64::default(),
             stored: AtomicU64::default(),
             duplicates: AtomicU64::default(),
             refused: AtomicU64::default(),
@@ -68,7 +72,7 @@ impl Default for Counters {
             redelivered: AtomicU64::default(),
             acknowledged: AtomicU64::default(),
             dead_lettered: AtomicU64::default(),
-            commands: AtomicU64::default(),
+            done: AtomicU64::default(),
             errors: AtomicU64::default(),
             websockets: AtomicU64::default(),
             routing: Samples::default(),
@@ -140,6 +144,11 @@ impl View {
     fn count(&self, counter: fn(&Counters) -> &AtomicU64) -> Reading {
         Reading::count(counter(&self.shared().counters).load(Relaxed))
     }
+
+    /// Counters that only rise, together: a difference of two could fall.
+    fn sum<const N: usize>(&self, of: fn(&Counters) -> [&AtomicU64; N]) -> u64 {
+        of(&self.shared().counters).iter().map(|counter| counter.load(Relaxed)).sum()
+    }
 }
 
 impl Bus {
@@ -154,8 +163,8 @@ impl Bus {
         if let Some(operation) = operation {
             counters.count_calls(operation, 1);
         }
-        counters.commands.fetch_add(1, Relaxed);
-        counters.errors.fetch_add(u64::from(failed), Relaxed);
+        let counter = if failed { &counters.errors } else { &counters.done };
+        counter.fetch_add(1, Relaxed);
     }
 
     /// Counts so many questions to agents that were answered, and how many of them with an error.
@@ -164,7 +173,7 @@ impl Bus {
         if let Some(operation) = operations::question() {
             counters.count_calls(operation, answered);
         }
-        counters.commands.fetch_add(answered, Relaxed);
+        counters.done.fetch_add(answered.saturating_sub(failed), Relaxed);
         counters.errors.fetch_add(failed, Relaxed);
     }
 

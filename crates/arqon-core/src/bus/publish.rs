@@ -101,6 +101,15 @@ impl Publishing {
         Publishing { shared, slots, places, append }
     }
 
+    /// Of the messages that `passed`, those that are where they go already, and not on their way to the log.
+    fn kept(&self, passed: u64) -> u64 {
+        if self.append.is_none() {
+            return passed;
+        }
+        self.slots.iter().filter(|slot| matches!(slot, Slot::Kept { .. } | Slot::Answered { .. })).count()
+            as u64
+    }
+
     /// Whether everything is decided already, with nothing on its way to the log.
     pub fn is_done(&self) -> bool {
         self.append.is_none()
@@ -225,7 +234,7 @@ impl Bus {
             |i: usize, publish: &Publish| blocked.get(i).is_none_or(Option::is_none) && may_pass(publish);
         let mut answers = shared.replies.take_all(ctx.tenant(), &batch[..admitted], passes).into_iter();
         let is_watched = shared.events.is_watched();
-        shared.tell_activity(ctx, "published");
+        let mut passed = 0;
         for (i, publish) in batch.into_iter().enumerate() {
             let answers = answers.next().flatten();
             let target = is_watched.then(|| publish.target.clone());
@@ -234,15 +243,21 @@ impl Bus {
                 None if i < admitted => intake.take(publish, answers),
                 None => rest.clone(),
             };
-            if let Err(error) = taken {
-                shared.counters.refused.fetch_add(1, Relaxed);
-                if let Some(target) = target {
-                    shared.tell_refused(ctx, &target, &error);
-                }
-                intake.refuse(error);
+            let Err(error) = taken else {
+                passed += 1;
+                continue;
+            };
+            shared.counters.refused.fetch_add(1, Relaxed);
+            if let Some(target) = target {
+                shared.tell_refused(ctx, &target, &error);
             }
+            intake.refuse(error);
         }
         let publishing = intake.finish();
+        if passed > 0 {
+            shared.counters.kept.fetch_add(publishing.kept(passed), Relaxed);
+            shared.tell_activity(ctx, "published");
+        }
         shared.counters.routing.end(&*shared.env.clock, begun);
         publishing
     }

@@ -1,10 +1,10 @@
 //! Events: told to whoever listens, and never at the cost of anybody.
 
 use crate::world::*;
-use arqon_core::bus::From;
 use arqon_core::bus::events::EventType;
+use arqon_core::bus::{ConnectInfo, From};
 use arqon_core::inspect::{InspectionPolicy, Mode};
-use arqon_core::{Code, Ctx, Kind, Record, Role};
+use arqon_core::{AgentId, Code, Ctx, Kind, Record, Role};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -284,4 +284,39 @@ async fn when_the_server_began_is_kept_once() {
     assert_eq!(types(&elsewhere, 1).await, ["system_started"]);
     let kept = world.bus.recent_events(20, |event| event.what == EventType::SystemStarted);
     assert_eq!(kept.len(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_was_never_there_has_no_end_and_what_was_refused_is_no_activity() {
+    let world = World::new().await;
+    let eye = watch(&world, "system:client_disconnected").await;
+    let activity = watch(&world, "system:agent_activity").await;
+    let info = ConnectInfo { agent: Some(AgentId::parse("you").unwrap()), ..ConnectInfo::default() };
+    assert_eq!(world.bus.connect(user("me"), info).err().unwrap().code(), Code::Forbidden);
+    assert!(eye.is_quiet().await, "nobody was told that it came");
+    let agent = world.agent("planner", &[]);
+    assert_eq!(types(&activity, 2).await.len(), 2, "registered and connected");
+    world.publish(&agent.ctx(), message("system:x", "no")).await.unwrap_err();
+    assert!(activity.is_quiet().await);
+    world.publish(&agent.ctx(), message("repo:main", "yes")).await.unwrap();
+    assert!(payload(&activity.records(1).await[0]).contains(r#""activity":"published""#));
+}
+
+#[tokio::test]
+async fn messages_count_as_processed_once_that_is_known() {
+    let world = World::new().await;
+    let before = metric(&world, "messages_processed_total");
+    let mut batch = vec![message("repo:main", "x"); 3];
+    batch.push(message("system:x", "no"));
+    let publishing = world.bus.publish(&user("me"), batch);
+    assert_eq!(metric(&world, "messages_processed_total"), before, "they are on their way");
+    assert_eq!(publishing.await.iter().filter(|result| result.is_ok()).count(), 3);
+    assert_eq!(metric(&world, "messages_processed_total"), before + 3.0);
+    world.call(&user("me"), "ping", &[]).await.unwrap();
+    world.call(&user("me"), "nothing", &[]).await.unwrap_err();
+    let read = |name| metric(&world, name);
+    assert_eq!(
+        (read("commands_total"), read("command_success_total"), read("errors_total"), read("error_rate")),
+        (2.0, 1.0, 1.0, 0.5)
+    );
 }

@@ -37,8 +37,7 @@ pub(super) const TABLE: &[Row] = &[
     ),
     known_as(
         counter("messages_processed_total", "messages", "Of those, the ones that were not refused.", |v| {
-            let of = |reading| if let Reading::Number(n) = reading { n } else { 0.0 };
-            Reading::Number((of(v.count(|c| &c.received)) - of(v.count(|c| &c.refused))).max(0.0))
+            Reading::count(v.sum(|c| [&c.kept, &c.stored, &c.duplicates]))
         }),
         &["messages_processed_total"],
     ),
@@ -93,14 +92,13 @@ pub(super) const TABLE: &[Row] = &[
     ),
     // Commands.
     known_as(
-        counter("commands_total", "commands", "Commands answered.", |v| v.count(|c| &c.commands)),
+        counter("commands_total", "commands", "Commands answered.", |v| {
+            Reading::count(v.sum(|c| [&c.done, &c.errors]))
+        }),
         &["total_commands"],
     ),
     known_as(
-        counter("command_success_total", "commands", "Commands done.", |v| {
-            let of = |reading| if let Reading::Number(n) = reading { n } else { 0.0 };
-            Reading::Number((of(v.count(|c| &c.commands)) - of(v.count(|c| &c.errors))).max(0.0))
-        }),
+        counter("command_success_total", "commands", "Commands done.", |v| v.count(|c| &c.done)),
         &["command_success_total"],
     ),
     known_as(
@@ -109,8 +107,8 @@ pub(super) const TABLE: &[Row] = &[
     ),
     known_as(
         gauge("error_rate", "0 to 1", "Commands answered with an error, of all since the start.", |v| {
-            let of = |reading| if let Reading::Number(n) = reading { n } else { 0.0 };
-            Reading::Number(of(v.count(|c| &c.errors)) / of(v.count(|c| &c.commands)).max(1.0))
+            let (errors, done) = (v.sum(|c| [&c.errors]) as f64, v.sum(|c| [&c.done]) as f64);
+            Reading::Number(errors / (errors + done).max(1.0))
         }),
         &["error_rate"],
     ),
