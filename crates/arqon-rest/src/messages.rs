@@ -79,6 +79,9 @@ async fn run(rest: &Arc<Rest>, ctx: &Ctx, request: Request) -> Result<Response> 
     };
     let publishing = rest.bus.publish(ctx, vec![message]);
     if !confirm && !publishing.is_done() {
+        // Nobody waits for what becomes of it, and still it is counted and told.
+        let unheard = async move { drop(publishing.await) };
+        rest.bus.env().spawner.spawn("unconfirmed", Box::pin(unheard));
         return Ok(json(StatusCode::ACCEPTED, b"{\"accepted\":true}".to_vec()));
     }
     let receipt = publishing.await.pop().unwrap_or_else(|| Err(Error::new(Code::Internal, "no receipt")))?;
