@@ -72,11 +72,7 @@ pub(crate) async fn admit(
 ) -> Response {
     let (parts, body) = request.into_parts();
     match context(&rest, &parts, &id) {
-        Ok(ctx) => {
-            let mut request = Request::from_parts(parts, body);
-            request.extensions_mut().insert(Caller(ctx));
-            next.run(request).await
-        }
+        Ok(ctx) => pass(Request::from_parts(parts, body), ctx, next).await,
         Err(error) => problem::refuse(&error, &id, &*rest.bus.env().clock),
     }
 }
@@ -92,12 +88,16 @@ pub(crate) async fn admit_operator(
     match (rest.operator)(&parts) {
         Ok(mut ctx) => {
             ctx.request_id = Some(id);
-            let mut request = Request::from_parts(parts, body);
-            request.extensions_mut().insert(Caller(ctx));
-            next.run(request).await
+            pass(Request::from_parts(parts, body), ctx, next).await
         }
         Err(error) => problem::refuse_older(&error),
     }
+}
+
+/// Goes on with a request whose caller is known.
+async fn pass(mut request: Request, ctx: Ctx, next: Next) -> Response {
+    request.extensions_mut().insert(Caller(ctx));
+    next.run(request).await
 }
 
 /// The context of a request.

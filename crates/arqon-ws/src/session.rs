@@ -252,23 +252,10 @@ impl<S: Stream> Session<S> {
 
     /// Writes what waits. Answers whether that lets something else move.
     fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, Gone> {
-        if self.output.pending() == 0 {
-            return Ok(false);
-        }
-        let was_held_up = self.output.pending() >= output::LOW || self.vitals.paused;
-        let (written, all) = self.output.poll_flush(cx, &mut self.socket).map_err(|error| {
+        self.output.flush(cx, &mut self.socket, &mut self.vitals).map_err(|error| {
             tracing::debug!(connection = self.connection.id(), %error, "writing failed");
             Gone
-        })?;
-        let armed = match (all, written) {
-            (true, _) => {
-                self.vitals.flushed();
-                false
-            }
-            (false, 0) => self.vitals.stuck(),
-            (false, _) => self.vitals.progressed(),
-        };
-        Ok(armed || (was_held_up && written > 0))
+        })
     }
 
     /// After the close frame: shuts our half, then waits for the peer's, so that nothing of ours is lost on the way.

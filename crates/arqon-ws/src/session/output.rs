@@ -3,6 +3,7 @@
 //! Invariant: the buffer always begins at the beginning of a frame, and a connection that has nothing to write holds
 //! no buffer: it goes back to a small pool of the thread.
 
+use super::vitals::Vitals;
 use crate::deflate::deflate;
 use crate::frame::{end_of_frame, header, opcode};
 use arqon_core::Record;
@@ -114,8 +115,31 @@ impl Output {
         self.release_if_empty();
     }
 
+    /// Writes what waits, and notes how the client takes it. Answers whether that lets something else move.
+    pub(crate) fn flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        socket: &mut (impl AsyncWrite + Unpin),
+        vitals: &mut Vitals,
+    ) -> io::Result<bool> {
+        if self.pending() == 0 {
+            return Ok(false);
+        }
+        let was_held_up = self.pending() >= LOW || vitals.paused;
+        let (written, all) = self.poll_flush(cx, socket)?;
+        let armed = match (all, written) {
+            (true, _) => {
+                vitals.flushed();
+                false
+            }
+            (false, 0) => vitals.stuck(),
+            (false, _) => vitals.progressed(),
+        };
+        Ok(armed || (was_held_up && written > 0))
+    }
+
     /// Writes what waits. Answers how many bytes went out, and whether all did.
-    pub(crate) fn poll_flush(
+    fn poll_flush(
         &mut self,
         cx: &mut Context<'_>,
         socket: &mut (impl AsyncWrite + Unpin),

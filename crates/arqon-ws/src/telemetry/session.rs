@@ -116,7 +116,7 @@ impl<S: Stream> TelemetrySession<S> {
         if !self.is_ending {
             moved |= self.deliver(cx);
         }
-        moved |= self.flush(cx)?;
+        moved |= self.output.flush(cx, &mut self.socket, &mut self.vitals).map_err(|_| Gone)?;
         if self.is_ending && self.output.pending() == 0 {
             self.part(cx)?;
         }
@@ -272,24 +272,6 @@ impl<S: Stream> TelemetrySession<S> {
         }
         let added = (&self.port.door.speaker, at.since(message.timestamp));
         self.output.message(Form::Json, |out| words::write_event(out, &message.payload, at, added));
-    }
-
-    /// Writes what waits. Answers whether that lets something else move.
-    fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, Gone> {
-        if self.output.pending() == 0 {
-            return Ok(false);
-        }
-        let was_held_up = self.output.pending() >= LOW || self.vitals.paused;
-        let (written, all) = self.output.poll_flush(cx, &mut self.socket).map_err(|_| Gone)?;
-        let armed = match (all, written) {
-            (true, _) => {
-                self.vitals.flushed();
-                false
-            }
-            (false, 0) => self.vitals.stuck(),
-            (false, _) => self.vitals.progressed(),
-        };
-        Ok(armed || (was_held_up && written > 0))
     }
 
     /// After the close frame: shuts our half, then waits for the peer's.
